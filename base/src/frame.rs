@@ -1,0 +1,58 @@
+//! Encoded media as it passes between rooms.
+
+use std::time::Duration;
+
+/// Samples a second inside Ahoy; devices of another rate are resampled at the edge.
+pub const SAMPLE_RATE: u32 = 48_000;
+/// Samples in one tick of the sound threads, 10 ms mono.
+pub const TICK_SAMPLES: usize = 480;
+/// Samples in one Opus packet, 20 ms mono: the delay of 20 ms buys half the packets of 10 ms.
+pub const FRAME_SAMPLES: usize = 960;
+
+/// How loud a speech frame is, as it travels beside the sealed frame: 0 (silence) to 15 (full scale), 4 dB a step.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct VoiceLevel(u8);
+
+impl VoiceLevel {
+    /// From 0 to 15; larger numbers are cut to 15.
+    pub const fn new(step: u8) -> VoiceLevel {
+        VoiceLevel(if step > 15 { 15 } else { step })
+    }
+
+    /// The step of a level in decibels: -60 dBFS and below is 0, full scale is 15.
+    pub fn from_decibel(level: crate::Decibel) -> VoiceLevel {
+        // Casts from float saturate.
+        VoiceLevel::new(((level.as_f32() + 60.0) / 4.0).clamp(0.0, 15.0) as u8)
+    }
+
+    /// The step, 0 to 15.
+    pub const fn step(self) -> u8 {
+        self.0
+    }
+}
+
+/// One Opus packet with what its receiver needs to place it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EncodedAudio {
+    /// Counts encoded frames from 0; a gap is a frame that DTX or the network left out.
+    pub seq: u64,
+    /// When its first sample was captured, on the sender's media clock (48 kHz sample count / 48, from capture start).
+    pub media_time: Duration,
+    /// Loudness of the frame.
+    pub level: VoiceLevel,
+    /// The Opus packet (RFC 6716), at most 1275 bytes.
+    pub opus: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Decibel;
+
+    #[test]
+    fn voice_level_covers_the_range_of_speech() {
+        assert_eq!(VoiceLevel::from_decibel(Decibel::SILENCE), VoiceLevel::new(0));
+        assert_eq!(VoiceLevel::from_decibel(Decibel::tenths(0)), VoiceLevel::new(15));
+        assert_eq!(VoiceLevel::from_decibel(Decibel::tenths(-200)), VoiceLevel::new(10));
+    }
+}

@@ -1,0 +1,21 @@
+//! The words every room of Ahoy speaks: time, units, ids and encoded media. Nothing here decides anything.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | device | one daemon, one [`PeerId`] |
+//! | call | one conversation, one [`CallId`], a roster of two or more devices |
+//! | session | the secure association of two devices inside one call; it survives links |
+//! | link | one way to carry media datagrams between two devices, a [`LinkId`] |
+//! | frame | what an encoder gives at once: for sound one Opus packet, [`EncodedAudio`] |
+
+mod frame;
+mod ids;
+mod moment;
+mod pii;
+mod units;
+
+pub use frame::{EncodedAudio, FRAME_SAMPLES, SAMPLE_RATE, TICK_SAMPLES, VoiceLevel};
+pub use ids::{CallId, IdError, LinkId, MessageId, PeerId};
+pub use moment::Moment;
+pub use pii::Pii;
+pub use units::{Bitrate, ByteCount, Decibel};
