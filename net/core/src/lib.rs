@@ -1,1 +1,6 @@
-//! Placeholder of the first commit; see Cargo.toml.
+//! One peer of a call, between the encoder and the wire: keys, packets, links, playout decisions. Pure.
+
+pub mod receive;
+pub mod seal;
+pub mod session;
+pub mod wire;
