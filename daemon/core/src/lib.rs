@@ -1,1 +1,25 @@
-//! Placeholder of the first commit; see Cargo.toml.
+//! What a call is: who is in it, which state it has, what may happen next. Pure: no clock, socket, file, thread.
+//!
+//! [`Calls`] holds all calls of one device behind one door: [`Calls::handle`] takes one [`Input`], [`Calls::poll`] gives
+//! one [`Output`] until `Wake`. The law of the shell: one input, then poll until `Wake`, then wait.
+//! Start reading at [`CallState`].
+
+mod call;
+mod call_state;
+mod calls;
+mod door;
+mod end;
+mod roster;
+mod stored;
+pub mod words;
+
+pub use call::{Call, Direction};
+pub use call_state::{Agreement, CallState, Hold};
+pub use calls::{AutoAnswer, Calls, CallsConfig};
+pub use door::{
+    Alert, CallEvent, Command, CommandError, Input, NEVER, Output, Ring, SessionCommand, Standing,
+    Transaction, WakeReason,
+};
+pub use end::{EndReason, Failure, Outcome};
+pub use roster::{Member, Presence, Roster};
+pub use stored::{Restored, StoredCall, StoredMessage, StoredPhase};
