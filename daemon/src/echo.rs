@@ -1,0 +1,107 @@
+//! The Echo contact: a second, complete endpoint in the same process, reached through the whole stack.
+//!
+//! It has keys, a swarm, a media socket, sessions, a jitter buffer and an Opus encoder of its own, and it answers
+//! only the person it belongs to. What it hears it says again a second later, so one's own voice can be told from
+//! its echo. It listens on loopback alone.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use ahoy_base::{CallId, Moment, PeerId};
+use ahoy_call::{AutoAnswer, CallEvent, Calls, CallsConfig, CommandError, Restored, Standing, Transaction};
+use ahoy_net::{Multiaddr, NetConfig};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::audio::{self, AudioConfig};
+use crate::clock;
+use crate::identity::Identity;
+use crate::node::{Host, NetNews, Node};
+use crate::random;
+use crate::trace::Trace;
+
+/// The name people see.
+pub(crate) const NAME: &str = "Echo";
+/// The device pair that gives back what it is given.
+const LOOP: &str = "loop:echo";
+
+/// Starts the endpoint for `owner` and gives the addresses it listens on, once it does.
+///
+/// # Errors
+/// When not even loopback can be listened on.
+pub(crate) async fn start(identity: &Identity, owner: PeerId) -> Result<Vec<Multiaddr>, ahoy_net::Error> {
+    let config = NetConfig {
+        secret: identity.signing_seed(),
+        listen: vec![Multiaddr::from(Ipv4Addr::LOCALHOST).with_udp(0), Multiaddr::from(Ipv4Addr::LOCALHOST).with_tcp(0)],
+        media_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        mdns: false,
+        bootstrap: Vec::new(),
+        agent: concat!("ahoy-echo/", env!("CARGO_PKG_VERSION")).to_owned(),
+        clock: clock::now,
+    };
+    let (net, net_events) = ahoy_net::start(config).await?;
+    let (audio_events, audio_news) = mpsc::channel(16);
+    let audio_config = AudioConfig {
+        microphone: LOOP.to_owned(),
+        speaker: LOOP.to_owned(),
+        trace: Trace::off(),
+        ring: false,
+    };
+    let audio = audio::start(audio_config, audio_events);
+    let calls = Calls::new(
+        clock::now(),
+        clock::wall_ms(),
+        CallsConfig {
+            me: identity.peer(),
+            seed: random::bytes(),
+            auto_answer: AutoAnswer::Contacts,
+            strangers_may_ring: false,
+        },
+        Restored::default(),
+    );
+    let node = Node::new(identity.local(), net, net_events, audio, calls);
+    let (listening, addresses) = oneshot::channel();
+    tokio::spawn(run(node, audio_news, EchoHost { owner, listening: Some(listening) }));
+    Ok(addresses.await.unwrap_or_default())
+}
+
+async fn run(mut node: Node, mut audio_news: mpsc::Receiver<audio::AudioEvent>, mut host: EchoHost) {
+    node.start(&mut host);
+    loop {
+        tokio::select! {
+            input = node.next() => node.handle(input, &mut host),
+            // Its device has nothing to tell anybody.
+            Some(_) = audio_news.recv() => {}
+        }
+    }
+}
+
+struct EchoHost {
+    owner: PeerId,
+    listening: Option<oneshot::Sender<Vec<Multiaddr>>>,
+}
+
+impl Host for EchoHost {
+    fn standing(&self, peer: PeerId) -> Standing {
+        if peer == self.owner { Standing::Contact } else { Standing::Stranger }
+    }
+
+    fn my_name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    /// Nothing is kept: an echo has no past.
+    fn commit(&mut self, _: Transaction) {}
+
+    fn on_call(&mut self, _: Moment, _: CallId, _: CallEvent) {}
+
+    fn on_reply(&mut self, _: [u8; 16], _: Result<CallId, CommandError>) {}
+
+    fn on_net(&mut self, _: Moment, news: NetNews) {
+        if let NetNews::Addresses(addresses) = news
+            && !addresses.is_empty()
+            && let Some(listening) = self.listening.take()
+        {
+            // The starter waits for exactly this.
+            let _ = listening.send(addresses);
+        }
+    }
+}
