@@ -1,1 +1,242 @@
-//! Placeholder of the first commit; see Cargo.toml.
+//! The tokio shell towards other machines: signalling streams through libp2p, media links through our own QUIC.
+//!
+//! Bytes in, bytes out; what they mean is `ahoy-net-core`'s and `ahoy-call`'s. libp2p's QUIC turns datagrams off, so
+//! media has sockets of its own (docs/decisions/0010).
+
+mod addresses;
+mod congestion;
+mod error;
+mod identity;
+mod link;
+mod quic_endpoint;
+mod signalling;
+mod swarm;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ahoy_base::{Moment, PeerId};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+pub use addresses::is_loopback;
+pub use error::{Error, LinkError, SendError};
+pub use identity::peer_of;
+pub use libp2p::Multiaddr;
+pub use libp2p::multiaddr::Protocol;
+pub use link::{Link, LinkSide, LinkStats, MAX_HELLO, SendOutcome};
+pub use signalling::MAX_MESSAGE;
+
+/// News that may wait for the node; signalling of many peers at once, and back pressure after that.
+const MAX_EVENTS: usize = 256;
+/// Requests that may wait for the swarm task.
+const MAX_COMMANDS: usize = 1_024;
+/// Links that others opened and nobody took yet.
+const MAX_LINKS: usize = 16;
+
+/// How this device is reached and what it looks for.
+#[derive(Clone)]
+pub struct NetConfig {
+    /// Ed25519 seed of the device key.
+    pub secret: [u8; 32],
+    /// Where signalling listens; [`NetConfig::any_address`] for a person's device.
+    pub listen: Vec<Multiaddr>,
+    /// Where media listens, one UDP socket each.
+    pub media_listen: Vec<SocketAddr>,
+    /// Whether to look for, and be seen by, devices on the local network.
+    pub mdns: bool,
+    /// Addresses dialled once at the start.
+    pub bootstrap: Vec<Multiaddr>,
+    /// Name and version for other devices, e.g. `ahoy/0.1.0`.
+    pub agent: String,
+    /// The clock that arrival times are read from.
+    pub clock: fn() -> Moment,
+}
+
+impl NetConfig {
+    /// Every address of the machine, QUIC and TCP, ports of the system's choice.
+    pub fn any_address() -> Vec<Multiaddr> {
+        Self::parse(&[
+            "/ip4/0.0.0.0/udp/0/quic-v1",
+            "/ip6/::/udp/0/quic-v1",
+            "/ip4/0.0.0.0/tcp/0",
+            "/ip6/::/tcp/0",
+        ])
+    }
+
+    /// IPv4 loopback alone.
+    pub fn loopback() -> Vec<Multiaddr> {
+        Self::parse(&["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"])
+    }
+
+    fn parse(texts: &[&str]) -> Vec<Multiaddr> {
+        texts.iter().filter_map(|t| t.parse().ok()).collect()
+    }
+}
+
+/// Something happened on the network.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// Where signalling listens, all of it.
+    Addresses(Vec<Multiaddr>),
+    /// A device of ours is on the local network and speaks our protocol.
+    Nearby {
+        /// Which.
+        peer: PeerId,
+        /// Where.
+        addresses: Vec<Multiaddr>,
+    },
+    /// It is no longer seen there.
+    NearbyGone {
+        /// Which.
+        peer: PeerId,
+    },
+    /// Messages can be sent to it.
+    PeerUp {
+        /// Which.
+        peer: PeerId,
+    },
+    /// No longer. What waited is gone.
+    PeerDown {
+        /// Which.
+        peer: PeerId,
+    },
+    /// It was not reached; it is tried again by itself.
+    DialFailed {
+        /// Which.
+        peer: PeerId,
+        /// For the log.
+        why: String,
+    },
+    /// One message of it.
+    Signal {
+        /// Whose; proven by TLS.
+        peer: PeerId,
+        /// At most [`MAX_MESSAGE`] bytes.
+        bytes: Vec<u8>,
+    },
+    /// An armed device opened a link to us.
+    LinkUp {
+        /// The link; its hello has not been read.
+        link: Link,
+    },
+    /// Something works less well than it could; for people.
+    Warning {
+        /// A sentence.
+        text: String,
+    },
+}
+
+/// The handle. Cheap to clone; the network stops when [`Net::shutdown`] is called or the last clone is gone.
+#[derive(Clone)]
+pub struct Net {
+    own: PeerId,
+    commands: mpsc::Sender<swarm::Command>,
+    outlets: swarm::Outlets,
+    media: quic_endpoint::Media,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// Starts signalling and media. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// When the key is none or not a single media socket can be opened. A listening address that can't be used is a
+/// [`NetEvent::Warning`]: calls can still be made.
+pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>), Error> {
+    let keypair = libp2p::identity::Keypair::ed25519_from_bytes(config.secret).map_err(|_| Error::Key)?;
+    let own = identity::from_libp2p(&keypair.public().to_peer_id()).ok_or(Error::Key)?;
+    let (events, events_in) = mpsc::channel(MAX_EVENTS);
+    let (commands, commands_in) = mpsc::channel(MAX_COMMANDS);
+    let (links, mut links_in) = mpsc::channel(MAX_LINKS);
+    let media = quic_endpoint::Media::open(keypair.clone(), &config.media_listen, config.clock, &links)?;
+    let outlets = swarm::Outlets::default();
+    let driver = swarm::Driver::start(keypair, &config, commands_in, events.clone(), outlets.clone())?;
+    let task = tokio::spawn(driver.run());
+    tokio::spawn(async move {
+        while let Some(link) = links_in.recv().await {
+            if events.send(NetEvent::LinkUp { link }).await.is_err() {
+                return;
+            }
+        }
+    });
+    let task = Arc::new(Mutex::new(Some(task)));
+    Ok((Net { own, commands, outlets, media, task }, events_in))
+}
+
+impl Net {
+    /// This device.
+    pub fn peer_id(&self) -> PeerId {
+        self.own
+    }
+
+    /// Adds addresses where `peer` may be; tried at once if a stream to it is wanted.
+    pub fn add_addresses(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if !addresses.is_empty() {
+            self.command(swarm::Command::AddAddresses(peer, addresses));
+        }
+    }
+
+    /// Keeps a signalling stream to `peer` from here on; asked again, it tries at once.
+    pub fn connect(&self, peer: PeerId) {
+        self.command(swarm::Command::Connect(peer));
+    }
+
+    /// Keeps no stream to `peer` any more.
+    pub fn forget(&self, peer: PeerId) {
+        self.command(swarm::Command::Forget(peer));
+    }
+
+    /// Queues one message for `peer`.
+    ///
+    /// # Errors
+    /// When there is no stream to it (wait for [`NetEvent::PeerUp`]), its queue is full, or the message too long.
+    pub fn send(&self, peer: PeerId, message: Vec<u8>) -> Result<(), SendError> {
+        if message.len() > MAX_MESSAGE {
+            return Err(SendError::TooLong);
+        }
+        let outlets = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
+        let outlet = outlets.get(&peer).ok_or(SendError::NoStream)?;
+        outlet.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendError::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => SendError::NoStream,
+        })
+    }
+
+    /// Takes links that `peer` opens, until disarmed as often as armed. Everybody else finds the port silent.
+    pub fn arm(&self, peer: PeerId) {
+        self.media.arm(peer);
+    }
+
+    /// Undoes one [`Net::arm`].
+    pub fn disarm(&self, peer: PeerId) {
+        self.media.disarm(peer);
+    }
+
+    /// Opens a link to `peer` at `address`.
+    ///
+    /// # Errors
+    /// When nobody answers within 5 s, or somebody else does.
+    pub async fn dial_link(&self, peer: PeerId, address: SocketAddr) -> Result<Link, LinkError> {
+        self.media.dial(peer, address).await
+    }
+
+    /// Where a peer may reach our media sockets, best first.
+    pub fn media_candidates(&self) -> Vec<SocketAddr> {
+        self.media.candidates()
+    }
+
+    /// Closes everything.
+    pub async fn shutdown(&self) {
+        self.media.shut_down().await;
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+
+    fn command(&self, command: swarm::Command) {
+        if self.commands.try_send(command).is_err() {
+            tracing::error!("the network task takes no commands");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Our QUIC endpoints for media: certificates bound to the PeerId, silent to everybody who is not in a call with us.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ahoy_base::{LinkId, Moment, PeerId};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use rustls::pki_types::CertificateDer;
+use tokio::sync::mpsc;
+
+use crate::addresses;
+use crate::congestion::MediaControllerFactory;
+use crate::error::{Error, LinkError};
+use crate::identity::{from_libp2p, to_libp2p};
+use crate::link::{Link, LinkSide};
+
+/// TLS application protocol: a media port never speaks libp2p by accident.
+const ALPN: &[u8] = b"ahoy-media/1";
+/// The server name of libp2p certificates, which carry no name: the verifier looks at the key alone.
+const SERVER_NAME: &str = "l";
+/// Datagrams QUIC may hold back: 50 ms of 1 Mbit/s. More would be delay.
+const SEND_BUFFER: usize = 6 * 1_200;
+/// Received datagrams that may wait for us while the task is busy.
+const RECEIVE_BUFFER: usize = 256 * 1024;
+/// Silence after which a link is dead for QUIC; the session above notices after 3 s.
+const IDLE: VarInt = VarInt::from_u32(15_000);
+/// NAT mappings of UDP live 30 s or longer.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Handshakes of others that may be under way at once.
+const MAX_INCOMING: usize = 64;
+/// Bytes they may send before we looked at them.
+const INCOMING_BYTES: u64 = 64 * 1024;
+/// How long a dialled address may take.
+const DIAL_TIME: Duration = Duration::from_secs(5);
+
+/// The media endpoints of this device, one a local socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Media {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    keypair: libp2p::identity::Keypair,
+    server: quinn::ServerConfig,
+    endpoints: Vec<Endpoint>,
+    armed: Mutex<BTreeMap<PeerId, usize>>,
+    next_link: AtomicU32,
+    clock: fn() -> Moment,
+}
+
+impl Media {
+    /// Opens a socket on each of `listen`; one is enough. Links that others open come out of `incoming`.
+    pub(crate) fn open(
+        keypair: libp2p::identity::Keypair,
+        listen: &[SocketAddr],
+        clock: fn() -> Moment,
+        incoming: &mpsc::Sender<Link>,
+    ) -> Result<Media, Error> {
+        let server = server_config(&keypair)?;
+        let (mut endpoints, mut failure) = (Vec::new(), io::Error::from(io::ErrorKind::AddrNotAvailable));
+        for address in listen {
+            match open_endpoint(*address) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => {
+                    tracing::info!(%error, "an address can't be used for calls; the others can");
+                    failure = error;
+                }
+            }
+        }
+        if endpoints.is_empty() {
+            return Err(Error::Media(failure));
+        }
+        let shared = Shared {
+            keypair,
+            server,
+            endpoints,
+            armed: Mutex::default(),
+            next_link: AtomicU32::new(1),
+            clock,
+        };
+        let media = Media { shared: Arc::new(shared) };
+        for endpoint in &media.shared.endpoints {
+            tokio::spawn(accept_all(media.clone(), endpoint.clone(), incoming.clone()));
+        }
+        Ok(media)
+    }
+
+    /// Takes links of `peer` from here on. As often as it is armed it must be disarmed.
+    pub(crate) fn arm(&self, peer: PeerId) {
+        let mut armed = self.armed();
+        if armed.is_empty() {
+            self.answer(Some(self.shared.server.clone()));
+        }
+        *armed.entry(peer).or_insert(0) += 1;
+    }
+
+    /// Takes no more links of `peer`.
+    pub(crate) fn disarm(&self, peer: PeerId) {
+        let mut armed = self.armed();
+        if let Some(n) = armed.get_mut(&peer) {
+            *n -= 1;
+            if *n == 0 {
+                armed.remove(&peer);
+                if armed.is_empty() {
+                    self.answer(None);
+                }
+            }
+        }
+    }
+
+    /// Without a server's configuration QUIC answers nobody, not even with the versions it speaks.
+    fn answer(&self, server: Option<quinn::ServerConfig>) {
+        for endpoint in &self.shared.endpoints {
+            endpoint.set_server_config(server.clone());
+        }
+    }
+
+    /// Opens a link to `peer` at `address`.
+    pub(crate) async fn dial(&self, peer: PeerId, address: SocketAddr) -> Result<Link, LinkError> {
+        let endpoint = self.endpoint_for(address.ip()).ok_or(LinkError::NoSocket)?;
+        let config =
+            client_config(&self.shared.keypair, peer).map_err(|e| LinkError::Failed(e.to_string()))?;
+        let connecting = endpoint
+            .connect_with(config, address, SERVER_NAME)
+            .map_err(|error| LinkError::Failed(error.to_string()))?;
+        let connection = tokio::time::timeout(DIAL_TIME, connecting)
+            .await
+            .map_err(|_| LinkError::Failed("no answer".to_owned()))?
+            .map_err(|error| LinkError::Failed(error.to_string()))?;
+        if peer_of(&connection) != Some(peer) {
+            connection.close(1u32.into(), b"another device was expected");
+            return Err(LinkError::WrongPeer);
+        }
+        Ok(self.link(peer, LinkSide::Dialer, connection))
+    }
+
+    /// Where others may reach our sockets, best first.
+    pub(crate) fn candidates(&self) -> Vec<SocketAddr> {
+        let mut all = Vec::new();
+        for local in self.shared.endpoints.iter().filter_map(|e| e.local_addr().ok()) {
+            if !local.ip().is_unspecified() {
+                all.push(local);
+                continue;
+            }
+            let same_family = |ip: &IpAddr| ip.is_ipv4() == local.is_ipv4();
+            let machine = addresses::of_this_machine().into_iter().filter(same_family);
+            all.extend(machine.map(|ip| SocketAddr::new(ip, local.port())));
+        }
+        // A machine with addresses beside loopback has no use for loopback.
+        if all.iter().any(|a| !a.ip().is_loopback()) {
+            all.retain(|a| !a.ip().is_loopback());
+        }
+        all
+    }
+
+    /// Closes all links and sockets.
+    pub(crate) async fn shut_down(&self) {
+        for endpoint in &self.shared.endpoints {
+            endpoint.close(0u32.into(), b"stopping");
+            endpoint.wait_idle().await;
+        }
+    }
+
+    fn endpoint_for(&self, ip: IpAddr) -> Option<&Endpoint> {
+        let fits = |local: SocketAddr| {
+            local.is_ipv4() == ip.is_ipv4()
+                && (local.ip().is_loopback() == ip.is_loopback() || local.ip().is_unspecified())
+        };
+        self.shared.endpoints.iter().find(|e| e.local_addr().is_ok_and(fits))
+    }
+
+    fn link(&self, peer: PeerId, side: LinkSide, connection: quinn::Connection) -> Link {
+        let id = LinkId::new(self.shared.next_link.fetch_add(1, Ordering::Relaxed));
+        Link::new(id, peer, side, connection, self.shared.clock)
+    }
+
+    fn armed(&self) -> std::sync::MutexGuard<'_, BTreeMap<PeerId, usize>> {
+        // The map is never left half changed, so a panic elsewhere does not spoil it.
+        self.shared.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn accept_all(media: Media, endpoint: Endpoint, links: mpsc::Sender<Link>) {
+    while let Some(incoming) = endpoint.accept().await {
+        let (media, links) = (media.clone(), links.clone());
+        tokio::spawn(async move {
+            let Ok(connecting) = incoming.accept() else { return };
+            let Ok(Ok(connection)) = tokio::time::timeout(DIAL_TIME, connecting).await else { return };
+            match peer_of(&connection) {
+                Some(peer) if media.armed().contains_key(&peer) => {
+                    let link = media.link(peer, LinkSide::Acceptor, connection);
+                    if links.send(link).await.is_err() {
+                        tracing::debug!("a link came in while the network stops");
+                    }
+                }
+                Some(_) | None => connection.close(1u32.into(), b"no call"),
+            }
+        });
+    }
+}
+
+/// Who the certificate of the other side belongs to. rustls has verified it; this reads it.
+fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
+    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    let certificate = libp2p_tls::certificate::parse(chain.first()?).ok()?;
+    from_libp2p(&certificate.peer_id())
+}
+
+fn open_endpoint(address: SocketAddr) -> io::Result<Endpoint> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::DGRAM,
+        Some(socket2::Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        // Two sockets, one a family: addresses then always mean what they say.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    let mut config = EndpointConfig::default();
+    // Other packets share the port one day (RFC 9443); a greased bit would make them look alike.
+    config.grease_quic_bit(false);
+    config.cid_generator(|| Box::new(quinn_proto::RandomConnectionIdGenerator::new(4)));
+    let socket = UdpSocket::from(socket);
+    Endpoint::new(config, None, socket, Arc::new(quinn::TokioRuntime))
+}
+
+fn transport() -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    transport
+        .datagram_send_buffer_size(SEND_BUFFER)
+        .datagram_receive_buffer_size(Some(RECEIVE_BUFFER))
+        .max_idle_timeout(Some(IdleTimeout::from(IDLE)))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(1))
+        .stream_receive_window(VarInt::from_u32(4_096))
+        .receive_window(VarInt::from_u32(8_192))
+        .initial_rtt(Duration::from_millis(100))
+        .send_fairness(false)
+        .allow_spin(false)
+        .congestion_controller_factory(Arc::new(MediaControllerFactory));
+    Arc::new(transport)
+}
+
+fn server_config(keypair: &libp2p::identity::Keypair) -> Result<quinn::ServerConfig, Error> {
+    let mut tls = libp2p_tls::make_server_config(keypair).map_err(|e| Error::Tls(e.to_string()))?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    // libp2p-tls would write the secrets wherever SSLKEYLOGFILE says.
+    tls.key_log = Arc::new(rustls::NoKeyLog);
+    let crypto = QuicServerConfig::try_from(tls).map_err(|e| Error::Tls(e.to_string()))?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config
+        .transport_config(transport())
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(INCOMING_BYTES * 16);
+    Ok(config)
+}
+
+fn client_config(keypair: &libp2p::identity::Keypair, peer: PeerId) -> Result<quinn::ClientConfig, Error> {
+    let expected = to_libp2p(peer).ok_or(Error::Key)?;
+    let mut tls =
+        libp2p_tls::make_client_config(keypair, Some(expected)).map_err(|e| Error::Tls(e.to_string()))?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.key_log = Arc::new(rustls::NoKeyLog);
+    let crypto = QuicClientConfig::try_from(tls).map_err(|e| Error::Tls(e.to_string()))?;
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(transport());
+    Ok(config)
+}
