@@ -75,7 +75,7 @@ impl Decibel {
 
     /// The level of an amplitude, full scale 1.0; never below [`Decibel::SILENCE`].
     pub fn from_amplitude(amplitude: f32) -> Decibel {
-        if !(amplitude > 0.0) {
+        if amplitude.is_nan() || amplitude <= 0.0 {
             return Decibel::SILENCE;
         }
         // Float to int casts saturate, NaN was caught above.

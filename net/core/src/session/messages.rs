@@ -1,0 +1,171 @@
+//! What the two devices tell each other under seal: announcements inside the handshake, control messages after it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use prost::Message;
+
+use crate::seal::media::{GENERATIONS, SenderKey};
+
+/// Most addresses that are told and heeded.
+pub(super) const MAX_CANDIDATES: usize = 16;
+
+/// What the payloads of the second and third handshake message carry beside the proof.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Announcement {
+    pub(super) candidates: Vec<SocketAddr>,
+    pub(super) sender_key: Option<SenderKey>,
+    /// Id and key that admit links; from the initiator.
+    pub(super) link_secret: Option<([u8; 16], [u8; 32])>,
+}
+
+/// A control message; all empty, it is a sign of life.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Control {
+    pub(super) sender_key: Option<SenderKey>,
+    pub(super) key_ack: Option<u8>,
+    pub(super) candidates: Vec<SocketAddr>,
+}
+
+mod pb {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct SenderKey {
+        #[prost(uint32, tag = "1")]
+        pub(super) generation: u32,
+        #[prost(bytes = "vec", tag = "2")]
+        pub(super) secret: Vec<u8>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Announcement {
+        /// 6 or 18 bytes each: address, then port, big endian.
+        #[prost(bytes = "vec", repeated, tag = "1")]
+        pub(super) candidates: Vec<Vec<u8>>,
+        #[prost(message, optional, tag = "2")]
+        pub(super) sender_key: Option<SenderKey>,
+        #[prost(bytes = "vec", tag = "3")]
+        pub(super) session_id: Vec<u8>,
+        #[prost(bytes = "vec", tag = "4")]
+        pub(super) link_key: Vec<u8>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Control {
+        #[prost(message, optional, tag = "1")]
+        pub(super) sender_key: Option<SenderKey>,
+        #[prost(uint32, optional, tag = "2")]
+        pub(super) key_ack: Option<u32>,
+        #[prost(bytes = "vec", repeated, tag = "3")]
+        pub(super) candidates: Vec<Vec<u8>>,
+    }
+}
+
+impl Announcement {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let (session_id, link_key) =
+            self.link_secret.map(|(id, key)| (id.to_vec(), key.to_vec())).unwrap_or_default();
+        pb::Announcement {
+            candidates: write_addresses(&self.candidates),
+            sender_key: self.sender_key.as_ref().map(write_key),
+            session_id,
+            link_key,
+        }
+        .encode_to_vec()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Announcement> {
+        let pb = pb::Announcement::decode(bytes).ok()?;
+        let link_secret = match (pb.session_id.len(), pb.link_key.len()) {
+            (0, 0) => None,
+            _ => Some((pb.session_id.try_into().ok()?, pb.link_key.try_into().ok()?)),
+        };
+        Some(Announcement {
+            candidates: read_addresses(&pb.candidates),
+            sender_key: read_optional_key(pb.sender_key.as_ref())?,
+            link_secret,
+        })
+    }
+}
+
+impl Control {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        pb::Control {
+            sender_key: self.sender_key.as_ref().map(write_key),
+            key_ack: self.key_ack.map(u32::from),
+            candidates: write_addresses(&self.candidates),
+        }
+        .encode_to_vec()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Control> {
+        let pb = pb::Control::decode(bytes).ok()?;
+        Some(Control {
+            sender_key: read_optional_key(pb.sender_key.as_ref())?,
+            key_ack: pb.key_ack.map(u8::try_from).transpose().ok()?,
+            candidates: read_addresses(&pb.candidates),
+        })
+    }
+}
+
+fn write_key(key: &SenderKey) -> pb::SenderKey {
+    pb::SenderKey { generation: key.generation.into(), secret: key.secret.to_vec() }
+}
+
+/// The outer `None`: there is a key and it is broken.
+fn read_optional_key(key: Option<&pb::SenderKey>) -> Option<Option<SenderKey>> {
+    match key {
+        Some(key) => read_key(key).map(Some),
+        None => Some(None),
+    }
+}
+
+fn read_key(key: &pb::SenderKey) -> Option<SenderKey> {
+    let generation = u8::try_from(key.generation).ok().filter(|g| *g < GENERATIONS)?;
+    Some(SenderKey { generation, secret: key.secret.as_slice().try_into().ok()? })
+}
+
+fn write_addresses(addresses: &[SocketAddr]) -> Vec<Vec<u8>> {
+    let bytes = |a: &SocketAddr| match a.ip() {
+        IpAddr::V4(ip) => [&ip.octets()[..], &a.port().to_be_bytes()].concat(),
+        IpAddr::V6(ip) => [&ip.octets()[..], &a.port().to_be_bytes()].concat(),
+    };
+    addresses.iter().take(MAX_CANDIDATES).map(bytes).collect()
+}
+
+/// Addresses of a length that this version does not know are left out.
+fn read_addresses(all: &[Vec<u8>]) -> Vec<SocketAddr> {
+    let one = |bytes: &Vec<u8>| {
+        let (ip, port) = bytes.split_last_chunk::<2>()?;
+        let ip = match ip.len() {
+            4 => IpAddr::from(<[u8; 4]>::try_from(ip).ok()?),
+            16 => IpAddr::from(<[u8; 16]>::try_from(ip).ok()?),
+            _ => return None,
+        };
+        Some(SocketAddr::new(ip.to_canonical(), u16::from_be_bytes(*port)))
+    };
+    all.iter().take(MAX_CANDIDATES).filter_map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn both_kinds_survive_and_broken_ones_are_none() {
+        let key = SenderKey { generation: 63, secret: [1; 32] };
+        let candidates = vec!["10.0.0.1:9".parse().unwrap(), "[2001:db8::1]:65535".parse().unwrap()];
+        let announcement = Announcement {
+            candidates: candidates.clone(),
+            sender_key: Some(key.clone()),
+            link_secret: Some(([2; 16], [3; 32])),
+        };
+        assert_eq!(Announcement::decode(&announcement.encode()), Some(announcement));
+        let control = Control { sender_key: Some(key), key_ack: Some(0), candidates };
+        assert_eq!(Control::decode(&control.encode()), Some(control));
+        assert_eq!(Control::decode(&Control::default().encode()), Some(Control::default()));
+        assert_eq!(Control::decode(&[0xff]), None);
+        let high =
+            Control { sender_key: Some(SenderKey { generation: 64, secret: [0; 32] }), ..Control::default() };
+        assert_eq!(Control::decode(&high.encode()), None);
+    }
+}

@@ -1,0 +1,665 @@
+//! The secure association of two devices in one call: keys, links, sealed sound. Pure: bytes and moments in, bytes and
+//! events out.
+//!
+//! ```text
+//!            Handshake(bytes)                        Output::Handshake(bytes)
+//!  signalling ------------->  +------------------+  -------------------------> signalling
+//!             LinkUp, hello   |  keys.rs         |   Dial, LinkHello, CloseLink
+//!  links      ------------->  |  links.rs        |  -------------------------> links
+//!             Datagram        |  (this file:     |   Transmit
+//!  microphone ------------->  |   what to do     |  -------------------------> Audio (to playout)
+//!             Audio           |   with each)     |   Event
+//!                             +------------------+
+//! ```
+//! The law of the shell: one input, then poll until [`Output::Wake`], then wait.
+
+mod keys;
+mod links;
+mod messages;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, PeerId};
+
+use crate::seal::control::OpenError;
+use crate::seal::handshake::SUITE;
+use crate::seal::media::{MediaOpener, MediaSealer, SenderKey, fits};
+use crate::wire::datagram::{Datagram, DatagramError, MediaHeader, VOICE, from_ticks, to_ticks};
+use keys::{Keys, KeysOutput};
+use links::Links;
+use messages::Control;
+
+pub use crate::receive::ReceivedAudio;
+pub use crate::seal::handshake::{LocalIdentity, Role};
+pub use links::{AddressKind, LinkFigures, LinkSide, PathInfo, PathKind};
+
+/// A session that is not secured by then is refused. A handshake is two round trips.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Nothing heard for this long on any link: the path is lost.
+pub const LOST_AFTER: Duration = Duration::from_secs(3);
+/// A sign of life is sent when nothing else was for this long.
+const KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// How often our sender key changes.
+const KEY_LIFE: Duration = Duration::from_secs(600);
+/// A key that the peer has not acked is sent again after this.
+const KEY_RESEND: Duration = Duration::from_millis(500);
+/// How often a fresh handshake replaces the running one.
+const SESSION_LIFE: Duration = Duration::from_secs(3_600);
+/// Changes of the round trip are reported at most this often.
+const PATH_NEWS: Duration = Duration::from_secs(1);
+/// The moment that never comes.
+const NEVER: Moment = Moment::from_micros(u64::MAX);
+
+/// What a session is made of.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// The call.
+    pub call: CallId,
+    /// Which side we are.
+    pub role: Role,
+    /// Who we are.
+    pub local: LocalIdentity,
+    /// Who the other must prove to be.
+    pub remote: PeerId,
+    /// All randomness of the session; fresh for each.
+    pub seed: [u8; 32],
+    /// Our media addresses, best first.
+    pub candidates: Vec<SocketAddr>,
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A `Signal::Handshake` of the peer.
+    Handshake(&'a [u8]),
+    /// Our media addresses changed.
+    Candidates(Vec<SocketAddr>),
+    /// A link stands; TLS has proven that its other end is the peer's device.
+    LinkUp {
+        /// Its number.
+        link: LinkId,
+        /// Who opened it.
+        side: LinkSide,
+        /// The peer's address.
+        remote: SocketAddr,
+        /// TLS keying material with the call as context.
+        exporter: [u8; 32],
+        /// Bytes a datagram may have.
+        max_datagram: usize,
+    },
+    /// The hello of a link's other end.
+    LinkHello {
+        /// Its number.
+        link: LinkId,
+        /// As `session` made it over there.
+        bytes: &'a [u8],
+    },
+    /// A measured round trip time.
+    LinkRtt {
+        /// Its number.
+        link: LinkId,
+        /// Smoothed.
+        rtt: Duration,
+    },
+    /// A link is gone.
+    LinkDown {
+        /// Its number.
+        link: LinkId,
+    },
+    /// A datagram came.
+    Datagram {
+        /// Over which link.
+        link: LinkId,
+        /// All of it.
+        bytes: &'a [u8],
+    },
+    /// A frame of our microphone.
+    Audio(EncodedAudio),
+    /// The moment of the last [`Output::Wake`] has come.
+    Wake,
+}
+
+/// Something to do.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Send as `Signal::Handshake`.
+    Handshake(Vec<u8>),
+    /// Try to open links to these.
+    Dial(Vec<SocketAddr>),
+    /// Say this on a link's first stream.
+    LinkHello {
+        /// Its number.
+        link: LinkId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Close a link.
+    CloseLink {
+        /// Its number.
+        link: LinkId,
+        /// Why, for the peer.
+        why: &'static str,
+    },
+    /// Send a datagram.
+    Transmit {
+        /// Over which link.
+        link: LinkId,
+        /// All of it.
+        datagram: Vec<u8>,
+    },
+    /// The peer's sound, for the playout.
+    Audio(ReceivedAudio),
+    /// News.
+    Event(SessionEvent),
+    /// Nothing more until `at`. Always last.
+    Wake {
+        /// When; the end of time if nothing is due.
+        at: Moment,
+        /// Why.
+        why: WakeReason,
+    },
+}
+
+/// Why a wake-up is due.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum WakeReason {
+    /// Nothing is due.
+    Nothing,
+    /// The handshake is late: resend, or give up.
+    Handshake,
+    /// A sign of life is due.
+    KeepAlive,
+    /// The path may be lost by then.
+    Liveness,
+    /// Addresses are tried again.
+    Dial,
+    /// A key is due to change, or waits for its ack.
+    Key,
+}
+
+/// News of a session.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum SessionEvent {
+    /// Keys are agreed and the peer is who it must be.
+    Secured,
+    /// Sound can flow: secured, and a link is there. Said again after [`SessionEvent::Lost`].
+    Ready,
+    /// The path in use, or its round trip, changed.
+    Path(PathInfo),
+    /// Nothing was heard for 3 s. Links are being looked for.
+    Lost,
+    /// There will be no session. The last event.
+    Refused(RefusedReason),
+}
+
+/// Why there is no session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RefusedReason {
+    /// Another device answered than the expected one.
+    IdentityMismatch,
+    /// The peer did not prove what it claims.
+    BadProof,
+    /// Two handshakes failed.
+    HandshakeFailed,
+    /// No handshake within 10 s.
+    Timeout,
+}
+
+/// Why a datagram or message was dropped. Weather, not errors: counted, never answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum DropReason {
+    /// Not of our format.
+    Malformed,
+    /// Of a later version.
+    Unknown,
+    /// Not sealed with a known key, or changed since.
+    Forged,
+    /// It came before.
+    Replayed,
+    /// Over a link that is not admitted.
+    NotAdmitted,
+    /// Ours: no link to send it on.
+    NoLink,
+    /// Ours: too large for a datagram.
+    TooLarge,
+}
+
+impl From<OpenError> for DropReason {
+    fn from(error: OpenError) -> DropReason {
+        match error {
+            OpenError::Replayed => DropReason::Replayed,
+            OpenError::Forged => DropReason::Forged,
+            OpenError::Malformed => DropReason::Malformed,
+        }
+    }
+}
+
+impl DropReason {
+    /// The word in `ahoy stats`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            DropReason::Malformed => "malformed",
+            DropReason::Unknown => "unknown",
+            DropReason::Forged => "forged",
+            DropReason::Replayed => "replayed",
+            DropReason::NotAdmitted => "not_admitted",
+            DropReason::NoLink => "no_link",
+            DropReason::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Counters since the session started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionStats {
+    /// Sound frames sent, copies on a standby link not counted.
+    pub audio_sent: u64,
+    /// Bytes of datagrams sent, all kinds, copies counted.
+    pub sent_bytes: u64,
+    /// Sound frames received and opened.
+    pub audio_received: u64,
+    /// Bytes of datagrams received that proved genuine.
+    pub received_bytes: u64,
+    /// What was dropped, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// Handshakes completed.
+    pub handshakes: u32,
+    /// Changes of our sender key.
+    pub key_changes: u32,
+    /// The links.
+    pub links: Vec<LinkFigures>,
+}
+
+/// What people may want to know of the keys.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionInfo {
+    /// Four words, the same on both sides; empty until secured.
+    pub words: Vec<String>,
+    /// The handshake hash in hexadecimal; empty until secured.
+    pub handshake_hash: String,
+    /// Names of the ciphers.
+    pub suite: &'static str,
+}
+
+/// See the module's first lines.
+pub struct Session {
+    role: Role,
+    keys: Keys,
+    links: Links,
+    sealer: Option<MediaSealer>,
+    opener: MediaOpener,
+    outputs: VecDeque<Output>,
+    stats: SessionStats,
+    phase: Phase,
+    /// Added to the numbers of our microphone, so that a restarted capture never uses a number twice.
+    number_offset: u64,
+    next_number: u64,
+    /// Newest media time heard, to unwrap the next.
+    heard_media: Duration,
+    sent_at: Moment,
+    path: Option<PathInfo>,
+    path_news_at: Moment,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Securing,
+    /// Keys, no path yet or no more.
+    Secured,
+    Ready,
+    Refused,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Begins. The initiator's first message is in the first outputs.
+    pub fn new(now: Moment, config: SessionConfig) -> Session {
+        let role = config.role;
+        let mut session = Session {
+            role,
+            links: Links::new(),
+            keys: Keys::new(now, config),
+            sealer: None,
+            opener: MediaOpener::default(),
+            outputs: VecDeque::new(),
+            stats: SessionStats::default(),
+            phase: Phase::Securing,
+            number_offset: 0,
+            next_number: 0,
+            heard_media: Duration::ZERO,
+            sent_at: now,
+            path: None,
+            path_news_at: now,
+        };
+        session.take_keys_news(now);
+        session
+    }
+
+    /// Takes one input. Never blocks, never fails on what a remote sent: bad bytes are counted and dropped.
+    pub fn handle(&mut self, now: Moment, input: Input<'_>) {
+        if self.phase == Phase::Refused {
+            return;
+        }
+        match input {
+            Input::Handshake(bytes) => self.on_handshake(now, bytes),
+            Input::Candidates(ours) => self.keys.tell_candidates(&ours),
+            Input::LinkUp { link, side, remote, exporter, max_datagram } => {
+                if let Some(why) = self.links.add(now, link, side, remote, exporter, max_datagram) {
+                    self.outputs.push_back(Output::CloseLink { link, why });
+                }
+            }
+            Input::LinkHello { link, bytes } => self.links.on_hello(link, bytes),
+            Input::LinkRtt { link, rtt } => self.links.on_rtt(link, rtt),
+            Input::LinkDown { link } => self.links.remove(now, link),
+            Input::Datagram { link, bytes } => self.on_datagram(now, link, bytes),
+            Input::Audio(frame) => self.on_audio(now, frame),
+            Input::Wake => {}
+        }
+        self.on_time(now);
+    }
+
+    /// The next thing to do. Call until [`Output::Wake`], which is always last.
+    pub fn poll(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        let (at, why) = self.due();
+        Output::Wake { at, why }
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> SessionStats {
+        let mut stats = self.stats.clone();
+        stats.links = self.links.figures();
+        stats
+    }
+
+    /// Words and hash.
+    pub fn info(&self) -> SessionInfo {
+        let hash = self.keys.first_hash();
+        SessionInfo {
+            words: hash
+                .map(|h| crate::seal::safety_words(&h).into_iter().map(str::to_owned).collect())
+                .unwrap_or_default(),
+            handshake_hash: hash.map(|h| h.iter().map(|b| format!("{b:02x}")).collect()).unwrap_or_default(),
+            suite: SUITE,
+        }
+    }
+
+    fn on_handshake(&mut self, now: Moment, bytes: &[u8]) {
+        match self.keys.on_message(now, bytes) {
+            Ok(Some(content)) => self.on_control(now, None, &content),
+            Ok(None) => {}
+            Err(reason) => self.drop_one(reason),
+        }
+        self.take_keys_news(now);
+    }
+
+    fn on_datagram(&mut self, now: Moment, link: LinkId, bytes: &[u8]) {
+        let datagram = match Datagram::parse(bytes) {
+            Ok(datagram) => datagram,
+            Err(DatagramError::Unknown) => return self.drop_one(DropReason::Unknown),
+            Err(DatagramError::Short | DatagramError::Piece) => return self.drop_one(DropReason::Malformed),
+        };
+        if !self.links.is_admitted(link) {
+            return self.drop_one(DropReason::NotAdmitted);
+        }
+        let link_seq = datagram.link_seq();
+        let genuine = match datagram {
+            Datagram::Media { header, sealed, .. } => self.on_media(now, header, sealed),
+            Datagram::Control { sealed, .. } => match self.keys.open(now, sealed) {
+                Ok(content) => {
+                    self.on_control(now, Some(link), &content);
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
+            },
+        };
+        match genuine {
+            // A copy of what came over another link is a sign of life of this one.
+            Ok(()) | Err(DropReason::Replayed) => {
+                self.links.heard(now, link, link_seq, genuine.is_ok());
+                self.stats.received_bytes += bytes.len() as u64;
+                if let Err(reason) = genuine {
+                    self.drop_one(reason);
+                }
+            }
+            Err(reason) => self.drop_one(reason),
+        }
+        self.take_keys_news(now);
+    }
+
+    fn on_media(&mut self, now: Moment, header: MediaHeader, sealed: &[u8]) -> Result<(), DropReason> {
+        if header.slot != slot(other(self.role)) || header.track != VOICE {
+            return Err(DropReason::Unknown);
+        }
+        let opened = self.opener.open(sealed, &header.authenticated())?;
+        let media_time = from_ticks(header.media_ticks, self.heard_media);
+        self.heard_media = media_time;
+        self.stats.audio_received += 1;
+        let frame =
+            EncodedAudio { seq: opened.number, media_time, level: header.level, opus: opened.content };
+        self.outputs.push_back(Output::Audio(ReceivedAudio { arrival: now, frame }));
+        Ok(())
+    }
+
+    fn on_control(&mut self, now: Moment, link: Option<LinkId>, content: &[u8]) {
+        let Some(control) = Control::decode(content) else {
+            return self.drop_one(DropReason::Unknown);
+        };
+        if let Some(key) = control.sender_key {
+            self.opener.add_key(slot(other(self.role)), VOICE, &key);
+            let ack = Control { key_ack: Some(key.generation), ..Control::default() };
+            self.send_control(now, link, &ack);
+        }
+        if let Some(generation) = control.key_ack
+            && let Some(key) = self.keys.on_key_ack(now, generation)
+        {
+            self.use_key(&key);
+        }
+        if !control.candidates.is_empty() {
+            self.links.learn(now, &control.candidates);
+        }
+    }
+
+    fn on_audio(&mut self, now: Moment, frame: EncodedAudio) {
+        let mut number = frame.seq.saturating_add(self.number_offset);
+        if number < self.next_number {
+            // The capture began anew and counts from 0; on the wire numbers only grow.
+            self.number_offset = self.next_number.saturating_sub(frame.seq);
+            number = self.next_number;
+        }
+        self.next_number = number.saturating_add(1);
+        let Some(first) = self.links.chosen() else {
+            return self.drop_one(DropReason::NoLink);
+        };
+        if !fits(&frame, first.max_datagram) {
+            return self.drop_one(DropReason::TooLarge);
+        }
+        let header = MediaHeader {
+            slot: slot(self.role),
+            track: VOICE,
+            // The low bits alone; the whole number is inside the seal.
+            frame: number as u16,
+            media_ticks: to_ticks(frame.media_time),
+            level: frame.level,
+        };
+        let sealed = self.sealer.as_mut().and_then(|s| s.seal(number, &frame.opus, &header.authenticated()));
+        let Some(sealed) = sealed else {
+            return self.drop_one(DropReason::NoLink);
+        };
+        self.stats.audio_sent += 1;
+        for link in self.links.send_on(now) {
+            self.transmit(now, link, |link_seq| {
+                Datagram::Media { link_seq, header, sealed: &sealed }.encode()
+            });
+        }
+    }
+
+    /// Over the link that the question came by, else over signalling.
+    fn send_control(&mut self, now: Moment, link: Option<LinkId>, control: &Control) {
+        let Some(sealed) = self.keys.seal(&control.encode()) else { return };
+        match link {
+            Some(link) => {
+                self.transmit(now, link, |link_seq| Datagram::Control { link_seq, sealed: &sealed }.encode())
+            }
+            None => self.outputs.push_back(Output::Handshake(self.keys.wrap(&sealed))),
+        }
+    }
+
+    fn transmit(&mut self, now: Moment, link: LinkId, datagram: impl FnOnce(u16) -> Vec<u8>) {
+        let Some(link_seq) = self.links.next_seq(link) else { return };
+        let datagram = datagram(link_seq);
+        self.stats.sent_bytes += datagram.len() as u64;
+        self.sent_at = now;
+        self.outputs.push_back(Output::Transmit { link, datagram });
+    }
+
+    fn use_key(&mut self, key: &SenderKey) {
+        match &mut self.sealer {
+            Some(sealer) => {
+                sealer.change_key(key);
+                self.stats.key_changes += 1;
+            }
+            None => self.sealer = MediaSealer::new(slot(self.role), VOICE, key),
+        }
+    }
+
+    fn take_keys_news(&mut self, now: Moment) {
+        while let Some(news) = self.keys.poll() {
+            match news {
+                KeysOutput::Send(bytes) => self.outputs.push_back(Output::Handshake(bytes)),
+                KeysOutput::OurKey(key) => self.use_key(&key),
+                KeysOutput::TheirKey(key) => self.opener.add_key(slot(other(self.role)), VOICE, &key),
+                KeysOutput::TheirCandidates(addresses) => self.links.learn(now, &addresses),
+                KeysOutput::LinkSecret { id, key } => self.links.set_secret(id, key),
+                KeysOutput::Secured => {
+                    self.stats.handshakes += 1;
+                    if self.phase == Phase::Securing {
+                        self.phase = Phase::Secured;
+                        self.tell(SessionEvent::Secured);
+                    }
+                }
+                KeysOutput::Refused(reason) => {
+                    self.phase = Phase::Refused;
+                    self.tell(SessionEvent::Refused(reason));
+                }
+            }
+        }
+    }
+
+    fn on_time(&mut self, now: Moment) {
+        self.keys.on_time(now);
+        self.take_keys_news(now);
+        if self.phase == Phase::Refused {
+            return;
+        }
+        if let Some(key) = self.keys.key_to_announce(now) {
+            let control = Control { sender_key: Some(key), ..Control::default() };
+            let link = self.links.chosen().map(|l| l.id);
+            self.send_control(now, link, &control);
+        }
+        if let Some(candidates) = self.keys.candidates_to_tell() {
+            self.send_control(now, None, &Control { candidates, ..Control::default() });
+        }
+        self.links.on_time(now, self.role);
+        while let Some(output) = self.links.poll(self.role) {
+            self.outputs.push_back(output);
+        }
+        self.follow_path(now);
+        if self.phase == Phase::Ready && now >= self.sent_at + KEEP_ALIVE {
+            let alive = self.keys.seal(&Control::default().encode());
+            if let Some(sealed) = alive {
+                for link in self.links.admitted() {
+                    self.transmit(now, link, |link_seq| {
+                        Datagram::Control { link_seq, sealed: &sealed }.encode()
+                    });
+                }
+            }
+            self.sent_at = now;
+        }
+    }
+
+    /// Follows whether there is a path, and which.
+    fn follow_path(&mut self, now: Moment) {
+        let alive = self.links.is_alive(now);
+        match (self.phase, alive) {
+            (Phase::Secured, true) => {
+                self.phase = Phase::Ready;
+                // The first sign of life goes at once: it opens the other side's way.
+                self.sent_at = now - KEEP_ALIVE;
+                self.tell(SessionEvent::Ready);
+            }
+            (Phase::Ready, false) => {
+                self.phase = Phase::Secured;
+                self.path = None;
+                self.tell(SessionEvent::Lost);
+            }
+            (Phase::Securing | Phase::Refused, _) | (Phase::Secured, false) | (Phase::Ready, true) => {}
+        }
+        let path = if self.phase == Phase::Ready { self.links.path() } else { None };
+        if let Some(path) = path {
+            let moved = self.path.is_none_or(|old| (old.kind, old.address) != (path.kind, path.address));
+            let changed = self.path.is_none_or(|old| links::rtt_changed(old.rtt, path.rtt));
+            if moved || (changed && now >= self.path_news_at) {
+                self.path = Some(path);
+                self.path_news_at = now + PATH_NEWS;
+                self.tell(SessionEvent::Path(path));
+            }
+        }
+    }
+
+    fn due(&self) -> (Moment, WakeReason) {
+        if self.phase == Phase::Refused {
+            return (NEVER, WakeReason::Nothing);
+        }
+        let alive = if self.phase == Phase::Ready { self.sent_at + KEEP_ALIVE } else { NEVER };
+        let liveness = if self.phase == Phase::Ready { self.links.dead_at() } else { NEVER };
+        let (keys_at, keys_why) = self.keys.due();
+        [
+            (NEVER, WakeReason::Nothing),
+            (alive, WakeReason::KeepAlive),
+            (liveness, WakeReason::Liveness),
+            (self.links.dial_at(), WakeReason::Dial),
+            (keys_at, keys_why),
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or((NEVER, WakeReason::Nothing))
+    }
+
+    fn tell(&mut self, event: SessionEvent) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn drop_one(&mut self, reason: DropReason) {
+        *self.stats.dropped.entry(reason).or_insert(0) += 1;
+    }
+}
+
+/// The slot of a side in headers and key ids.
+const fn slot(role: Role) -> u8 {
+    match role {
+        Role::Initiator => 0,
+        Role::Responder => 1,
+    }
+}
+
+const fn other(role: Role) -> Role {
+    match role {
+        Role::Initiator => Role::Responder,
+        Role::Responder => Role::Initiator,
+    }
+}

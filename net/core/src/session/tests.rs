@@ -1,0 +1,458 @@
+//! Two sessions wired together in made-up time: they secure, talk, lose and change keys as they must.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use super::*;
+use ed25519_dalek::SigningKey;
+use std::collections::BTreeMap;
+
+const CALL: CallId = CallId::from_bytes([5; 16]);
+
+fn identity(n: u8) -> LocalIdentity {
+    let peer = PeerId::from_public_key(SigningKey::from_bytes(&[n; 32]).verifying_key().to_bytes());
+    LocalIdentity { peer, signing_key: [n; 32], noise_static: [n + 100; 32] }
+}
+
+/// What passes between two sessions. Time stands still unless moved.
+struct Pair {
+    now: Moment,
+    sessions: [Session; 2],
+    /// Signalling and datagrams under way: (arrival, order, to, what).
+    air: BTreeMap<(Moment, u64), (usize, Air)>,
+    order: u64,
+    delay: Duration,
+    /// Whether datagrams get through.
+    path: bool,
+    /// Whether signalling gets through.
+    stream: bool,
+    events: [Vec<SessionEvent>; 2],
+    heard: [Vec<EncodedAudio>; 2],
+    /// Every datagram that was ever sent, for those who listen in.
+    overheard: Vec<(usize, Vec<u8>)>,
+    signalled: Vec<(usize, Vec<u8>)>,
+    dials: usize,
+    link_up: bool,
+}
+
+enum Air {
+    Handshake(Vec<u8>),
+    Hello(Vec<u8>),
+    Datagram(Vec<u8>),
+}
+
+const LINK: LinkId = LinkId::new(1);
+
+impl Pair {
+    fn new(seed: u8) -> Pair {
+        Pair::of(seed, identity(1), identity(2), identity(2).peer, identity(1).peer)
+    }
+
+    fn of(seed: u8, a: LocalIdentity, b: LocalIdentity, a_expects: PeerId, b_expects: PeerId) -> Pair {
+        let now = Moment::from_millis(1_000);
+        let config = |role, local, remote, n: u8| SessionConfig {
+            call: CALL,
+            role,
+            local,
+            remote,
+            seed: [seed ^ n; 32],
+            candidates: vec![format!("10.0.0.{n}:5000").parse().unwrap()],
+        };
+        let sessions = [
+            Session::new(now, config(Role::Initiator, a, a_expects, 1)),
+            Session::new(now, config(Role::Responder, b, b_expects, 2)),
+        ];
+        Pair {
+            now,
+            sessions,
+            air: BTreeMap::new(),
+            order: 0,
+            delay: Duration::from_millis(10),
+            path: true,
+            stream: true,
+            events: [Vec::new(), Vec::new()],
+            heard: [Vec::new(), Vec::new()],
+            overheard: Vec::new(),
+            signalled: Vec::new(),
+            dials: 0,
+            link_up: false,
+        }
+    }
+
+    fn drain(&mut self, who: usize) -> Moment {
+        loop {
+            let other = 1 - who;
+            match self.sessions[who].poll() {
+                Output::Handshake(bytes) => {
+                    self.signalled.push((who, bytes.clone()));
+                    if self.stream {
+                        self.send(other, Air::Handshake(bytes));
+                    }
+                }
+                Output::Dial(addresses) => {
+                    assert!(!addresses.is_empty() && addresses.len() <= 16);
+                    self.dials += 1;
+                    if self.path && !self.link_up {
+                        self.raise_link();
+                    }
+                }
+                Output::LinkHello { bytes, .. } if self.path => self.send(other, Air::Hello(bytes)),
+                Output::Transmit { datagram, .. } => {
+                    self.overheard.push((who, datagram.clone()));
+                    if self.path {
+                        self.send(other, Air::Datagram(datagram));
+                    }
+                }
+                Output::Audio(received) => self.heard[who].push(received.frame),
+                Output::Event(event) => self.events[who].push(event),
+                Output::LinkHello { .. } => {}
+                Output::CloseLink { .. } => self.link_up = false,
+                Output::Wake { at, .. } => return at,
+            }
+        }
+    }
+
+    fn raise_link(&mut self) {
+        self.link_up = true;
+        for (who, side) in [(0, LinkSide::Dialer), (1, LinkSide::Acceptor)] {
+            let remote = format!("10.0.0.{}:5000", 2 - who).parse().unwrap();
+            let up = Input::LinkUp { link: LINK, side, remote, exporter: [9; 32], max_datagram: 1_200 };
+            self.sessions[who].handle(self.now, up);
+            self.sessions[who].handle(self.now, Input::LinkRtt { link: LINK, rtt: self.delay * 2 });
+        }
+    }
+
+    fn send(&mut self, to: usize, what: Air) {
+        self.order += 1;
+        self.air.insert((self.now + self.delay, self.order), (to, what));
+    }
+
+    fn input(&mut self, who: usize, input: Input<'_>) {
+        self.sessions[who].handle(self.now, input);
+        self.settle();
+    }
+
+    fn settle(&mut self) -> Moment {
+        // Twice, since one side's outputs may be the other's link.
+        let mut wake = NEVER;
+        for _ in 0..2 {
+            wake = self.drain(0).min(self.drain(1));
+        }
+        wake
+    }
+
+    /// Runs for `time`, waking the sessions exactly when they asked for it.
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let wake = self.settle();
+            assert!(wake > self.now, "a session wants to be woken in the past");
+            let arrival = self.air.first_key_value().map_or(NEVER, |((at, _), _)| *at);
+            let next = wake.min(arrival);
+            if next > end {
+                self.now = end;
+                return;
+            }
+            self.now = next;
+            if arrival <= next {
+                let (_, (to, what)) = self.air.pop_first().unwrap();
+                let input = match &what {
+                    Air::Handshake(bytes) => Input::Handshake(bytes),
+                    Air::Hello(bytes) => Input::LinkHello { link: LINK, bytes },
+                    Air::Datagram(bytes) => Input::Datagram { link: LINK, bytes },
+                };
+                self.sessions[to].handle(self.now, input);
+            } else {
+                self.sessions.iter_mut().for_each(|s| s.handle(next, Input::Wake));
+            }
+        }
+    }
+
+    fn speak(&mut self, who: usize, seq: u64) {
+        let frame = EncodedAudio {
+            seq,
+            media_time: Duration::from_millis(20 * seq),
+            level: ahoy_base::VoiceLevel::new(9),
+            opus: format!("opus packet number {seq}").into_bytes(),
+        };
+        self.input(who, Input::Audio(frame));
+    }
+
+    fn ready(seed: u8) -> Pair {
+        let mut pair = Pair::new(seed);
+        pair.run(Duration::from_millis(200));
+        pair
+    }
+
+    fn dropped(&self, who: usize, reason: DropReason) -> u64 {
+        self.sessions[who].stats().dropped.get(&reason).copied().unwrap_or(0)
+    }
+}
+
+#[test]
+fn two_devices_secure_link_and_hear_each_other() {
+    let mut pair = Pair::ready(1);
+    for events in &pair.events {
+        assert_eq!(events[0], SessionEvent::Secured);
+        assert!(events.contains(&SessionEvent::Ready), "{events:?}");
+        assert!(matches!(events.last(), Some(SessionEvent::Path(path)) if path.address == AddressKind::Lan));
+    }
+    for n in 0..50 {
+        pair.speak(0, n);
+        pair.speak(1, n);
+        pair.run(Duration::from_millis(20));
+    }
+    for heard in &pair.heard {
+        assert_eq!(heard.len(), 50);
+        assert_eq!((heard[49].seq, heard[49].media_time), (49, Duration::from_millis(980)));
+        assert_eq!(heard[49].opus, b"opus packet number 49");
+    }
+    let (a, b) = (pair.sessions[0].info(), pair.sessions[1].info());
+    assert_eq!((a.words.len(), &a), (4, &b));
+}
+
+#[test]
+fn everything_is_ready_two_and_a_half_round_trips_after_the_first_message() {
+    let mut pair = Pair::new(2);
+    pair.run(Duration::from_millis(61));
+    for events in &pair.events {
+        assert!(events.contains(&SessionEvent::Ready), "{events:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_gives_others() {
+    let bytes = |seed| {
+        let mut pair = Pair::ready(seed);
+        pair.speak(0, 0);
+        (pair.signalled, pair.overheard)
+    };
+    assert_eq!(bytes(3), bytes(3));
+    assert_ne!(bytes(3), bytes(4));
+}
+
+#[test]
+fn nothing_of_what_is_said_or_where_can_be_read_on_the_way() {
+    let mut pair = Pair::ready(5);
+    pair.speak(0, 1);
+    pair.run(Duration::from_millis(50));
+    assert_eq!(pair.heard[1].len(), 1);
+    let address = [10u8, 0, 0, 1, 0x13, 0x88];
+    for (_, bytes) in pair.overheard.iter().chain(&pair.signalled) {
+        assert!(!bytes.windows(11).any(|w| w == b"opus packet"));
+        assert!(!bytes.windows(6).any(|w| w == address), "an address stands in the clear");
+    }
+}
+
+#[test]
+fn another_identity_is_refused_with_its_reason() {
+    // B is not who A dialled.
+    let mut pair = Pair::of(6, identity(1), identity(3), identity(2).peer, identity(1).peer);
+    pair.run(Duration::from_secs(20));
+    assert!(
+        matches!(pair.events[0][..], [SessionEvent::Refused(RefusedReason::HandshakeFailed)]),
+        "{:?}",
+        pair.events[0]
+    );
+
+    // B knows all public facts of the right device and claims to be it, without its key.
+    let liar = LocalIdentity { signing_key: [3; 32], ..identity(2) };
+    let mut pair = Pair::of(7, identity(1), liar, identity(2).peer, identity(1).peer);
+    pair.run(Duration::from_secs(20));
+    assert_eq!(pair.events[0], [SessionEvent::Refused(RefusedReason::BadProof)]);
+    assert!(pair.heard[0].is_empty());
+
+    // A caller who is not who it claims.
+    let liar = LocalIdentity { signing_key: [3; 32], ..identity(1) };
+    let mut pair = Pair::of(8, liar, identity(2), identity(2).peer, identity(1).peer);
+    pair.run(Duration::from_secs(20));
+    assert_eq!(pair.events[1], [SessionEvent::Refused(RefusedReason::BadProof)]);
+}
+
+#[test]
+fn replayed_altered_and_strange_datagrams_are_dropped_and_counted() {
+    let mut pair = Pair::ready(9);
+    for n in 0..10 {
+        pair.speak(0, n);
+    }
+    pair.run(Duration::from_millis(20));
+    let sent: Vec<Vec<u8>> =
+        pair.overheard.iter().filter(|(who, _)| *who == 0).map(|(_, d)| d.clone()).collect();
+    let before = pair.heard[1].len();
+    assert_eq!(before, 10);
+    for datagram in &sent {
+        pair.input(1, Input::Datagram { link: LINK, bytes: datagram });
+    }
+    assert_eq!(pair.dropped(1, DropReason::Replayed), sent.len() as u64);
+    pair.path = false;
+    pair.speak(0, 10);
+    pair.path = true;
+    let last = &pair.overheard.iter().rfind(|(who, _)| *who == 0).unwrap().1.clone();
+    for at in 3..last.len() {
+        let mut altered = last.clone();
+        altered[at] ^= 1;
+        pair.input(1, Input::Datagram { link: LINK, bytes: &altered });
+    }
+    assert!(pair.dropped(1, DropReason::Forged) > 20, "{:?}", pair.sessions[1].stats().dropped);
+    pair.input(1, Input::Datagram { link: LINK, bytes: &[] });
+    pair.input(1, Input::Datagram { link: LINK, bytes: &[0xf0, 0, 0] });
+    pair.input(1, Input::Datagram { link: LinkId::new(7), bytes: last });
+    assert_eq!(pair.dropped(1, DropReason::NotAdmitted), 1);
+    assert!(pair.dropped(1, DropReason::Unknown) >= 1);
+    assert_eq!(pair.heard[1].len(), before, "nothing of it was heard");
+    // And the call goes on.
+    pair.speak(0, 11);
+    pair.run(Duration::from_millis(20));
+    assert_eq!(pair.heard[1].len(), before + 1);
+}
+
+#[test]
+fn a_link_without_the_sessions_secret_is_closed() {
+    let mut pair = Pair::new(10);
+    pair.path = false;
+    pair.run(Duration::from_millis(200));
+    let up = Input::LinkUp {
+        link: LINK,
+        side: LinkSide::Acceptor,
+        remote: "10.0.0.1:5000".parse().unwrap(),
+        exporter: [9; 32],
+        max_datagram: 1_200,
+    };
+    pair.sessions[1].handle(pair.now, up);
+    pair.sessions[1].handle(pair.now, Input::LinkHello { link: LINK, bytes: &[7; 48] });
+    let outputs: Vec<Output> = std::iter::from_fn(|| match pair.sessions[1].poll() {
+        Output::Wake { .. } => None,
+        output => Some(output),
+    })
+    .collect();
+    assert!(outputs.contains(&Output::CloseLink { link: LINK, why: "wrong hello" }), "{outputs:?}");
+    assert!(!pair.events[1].contains(&SessionEvent::Ready));
+}
+
+#[test]
+fn a_lost_path_is_said_after_three_seconds_and_found_again() {
+    let mut pair = Pair::ready(11);
+    pair.path = false;
+    pair.run(Duration::from_millis(2_400));
+    assert!(!pair.events[0].contains(&SessionEvent::Lost), "not yet");
+    pair.run(Duration::from_millis(1_200));
+    for events in &pair.events {
+        assert_eq!(events.iter().filter(|e| **e == SessionEvent::Lost).count(), 1);
+    }
+    let dials = pair.dials;
+    pair.run(Duration::from_secs(5));
+    assert!((8..=14).contains(&(pair.dials - dials)), "once a second each: {}", pair.dials - dials);
+    pair.path = true;
+    for who in 0..2 {
+        pair.sessions[who].handle(pair.now, Input::LinkDown { link: LINK });
+    }
+    pair.link_up = false;
+    pair.run(Duration::from_millis(1_500));
+    for events in &pair.events {
+        assert_eq!(events.iter().filter(|e| **e == SessionEvent::Ready).count(), 2, "{events:?}");
+    }
+    pair.speak(1, 5);
+    pair.run(Duration::from_millis(50));
+    assert_eq!(pair.heard[0].len(), 1);
+}
+
+#[test]
+fn silence_keeps_the_path_alive() {
+    let mut pair = Pair::ready(12);
+    pair.run(Duration::from_secs(60));
+    assert!(!pair.events.iter().flatten().any(|e| *e == SessionEvent::Lost));
+    let per_second = pair.overheard.len() as f64 / 120.0;
+    assert!((1.5..2.5).contains(&per_second), "two signs of life a second each: {per_second}");
+}
+
+#[test]
+fn three_hours_of_call_change_keys_without_losing_a_frame() {
+    let mut pair = Pair::ready(13);
+    let minutes = 185;
+    let mut n = 0;
+    for _ in 0..minutes * 60 * 2 {
+        pair.speak(0, n);
+        pair.speak(1, n);
+        n += 1;
+        pair.run(Duration::from_millis(500));
+    }
+    pair.run(Duration::from_millis(50));
+    for who in 0..2 {
+        assert_eq!(pair.heard[who].len() as u64, n, "every frame was heard");
+        let stats = pair.sessions[who].stats();
+        assert!((18..=24).contains(&stats.key_changes), "every ten minutes: {}", stats.key_changes);
+        assert_eq!(stats.handshakes, 4, "one, and a fresh one each hour");
+        assert_eq!(stats.dropped, BTreeMap::new());
+    }
+    assert_eq!(
+        pair.sessions[0].info(),
+        pair.sessions[1].info(),
+        "the words stay those of the first handshake"
+    );
+}
+
+#[test]
+fn a_stream_that_breaks_in_the_handshake_only_delays_it() {
+    for broken_at in 0..8 {
+        let mut pair = Pair::new(14);
+        pair.run(Duration::from_millis(broken_at * 5));
+        pair.stream = false;
+        pair.air.retain(|_, (_, what)| !matches!(what, Air::Handshake(_)));
+        pair.run(Duration::from_millis(1_000));
+        pair.stream = true;
+        pair.run(Duration::from_secs(8));
+        for events in &pair.events {
+            assert!(events.contains(&SessionEvent::Ready), "broken at {broken_at}: {events:?}");
+        }
+    }
+}
+
+#[test]
+fn no_answer_is_a_refusal_after_ten_seconds() {
+    let mut pair = Pair::new(15);
+    pair.stream = false;
+    pair.run(Duration::from_millis(9_900));
+    assert!(pair.events[0].is_empty());
+    pair.run(Duration::from_millis(200));
+    for events in &pair.events {
+        assert_eq!(events[..], [SessionEvent::Refused(RefusedReason::Timeout)]);
+    }
+}
+
+#[test]
+fn a_capture_that_begins_anew_uses_no_number_twice() {
+    let mut pair = Pair::ready(16);
+    for n in [0, 1, 2, 0, 1, 5, 0] {
+        pair.speak(0, n);
+        pair.run(Duration::from_millis(20));
+    }
+    let seqs: Vec<u64> = pair.heard[1].iter().map(|f| f.seq).collect();
+    assert_eq!(seqs, [0, 1, 2, 3, 4, 8, 9]);
+}
+
+#[test]
+fn changed_addresses_are_told() {
+    let mut pair = Pair::ready(17);
+    let dials = pair.dials;
+    pair.input(0, Input::Candidates(vec!["10.0.0.77:5000".parse().unwrap()]));
+    pair.run(Duration::from_millis(50));
+    assert_eq!(pair.dials - dials, 1, "the other side tries the new address");
+}
+
+#[test]
+fn garbage_on_signalling_and_links_never_panics() {
+    let mut pair = Pair::ready(18);
+    let mut random = crate::seal::Random::from_seed([1; 32]);
+    for _ in 0..5_000 {
+        let [length, kind, who, attempt] = random.bytes::<4>();
+        let mut bytes = random.bytes::<255>()[..usize::from(length)].to_vec();
+        if let [first, second, ..] = &mut bytes[..] {
+            (*first, *second) = (kind % 7, attempt % 3);
+        }
+        let who = usize::from(who % 2);
+        pair.input(who, Input::Handshake(&bytes));
+        pair.input(who, Input::Datagram { link: LINK, bytes: &bytes });
+        pair.input(who, Input::LinkHello { link: LINK, bytes: &bytes });
+    }
+    pair.speak(0, 1);
+    pair.run(Duration::from_millis(100));
+    assert_eq!(pair.heard[1].len(), 1, "the session survived it");
+}
