@@ -72,7 +72,7 @@ pub(crate) type LevelsSource = Arc<dyn Fn() -> Levels + Send + Sync>;
 pub(crate) struct AppHandle {
     requests: mpsc::Sender<AppRequest>,
     view: watch::Receiver<Arc<View>>,
-    events: broadcast::Sender<AppEvent>,
+    events: broadcast::WeakSender<AppEvent>,
     levels: LevelsSource,
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn connect(view: View, levels: LevelsSource) -> (AppHandle, AppEnd) {
     let (requests_in, requests) = mpsc::channel(MAX_REQUESTS);
     let (view_in, view) = watch::channel(Arc::new(view));
     let (events, _) = broadcast::channel(MAX_EVENTS);
-    let handle = AppHandle { requests: requests_in, view, events: events.clone(), levels };
+    let handle = AppHandle { requests: requests_in, view, events: events.downgrade(), levels };
     (handle, AppEnd { requests, view: view_in, events })
 }
 
@@ -101,9 +101,9 @@ impl AppHandle {
         self.view.clone()
     }
 
-    /// Events from here on.
-    pub(crate) fn events(&self) -> broadcast::Receiver<AppEvent> {
-        self.events.subscribe()
+    /// Events from here on, until the app is gone; `None` when it is gone already.
+    pub(crate) fn events(&self) -> Option<broadcast::Receiver<AppEvent>> {
+        self.events.upgrade().map(|events| events.subscribe())
     }
 
     /// How loud it is.
@@ -144,7 +144,8 @@ impl AppHandle {
     }
 }
 
-fn stopping() -> UiError {
+/// What every door says once the app is gone.
+pub(crate) fn stopping() -> UiError {
     UiError::new(
         "Ahoy is stopping.",
         "Nothing was changed.",

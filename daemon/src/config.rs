@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::paths::{PathChoice, Paths};
 use crate::view::{AutoAnswer, from_word};
@@ -64,7 +65,7 @@ impl Key {
 }
 
 /// Where a value comes from, strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Origin {
     /// The command line.
@@ -78,7 +79,7 @@ pub(crate) enum Origin {
 }
 
 /// One line of `ahoy config`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Effective {
     /// Its name as a flag.
     pub(crate) key: String,
