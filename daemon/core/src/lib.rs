@@ -8,14 +8,19 @@ mod call;
 mod call_state;
 mod calls;
 mod door;
+mod doorman;
 mod end;
+mod memory;
+mod outbox;
 mod roster;
 mod stored;
 pub mod words;
 
 pub use call::{Call, Direction};
-pub use call_state::{Agreement, CallState, Hold};
-pub use calls::{AutoAnswer, Calls, CallsConfig};
+pub use call_state::{
+    Agreement, CONNECT_TIME, CallState, Hold, OFFLINE_TIME, REJOIN_TIME, RENEW_PAUSE, RING_TIME, SEAT_TIME,
+};
+pub use calls::{AutoAnswer, Calls, CallsConfig, MAX_LIVE};
 pub use door::{
     Alert, CallEvent, Command, CommandError, Input, NEVER, Output, Ring, SessionCommand, Standing,
     Transaction, WakeReason,
