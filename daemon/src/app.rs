@@ -1,0 +1,656 @@
+//! The loop of this person's daemon: what pages and command line ask for goes in, views and events come out.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahoy_base::{CallId, Moment, PeerId};
+use ahoy_call::{CallEvent, CommandError, Ring, Standing, Transaction, words};
+use ahoy_net::Multiaddr;
+use ahoy_net_core::session::PathInfo;
+use ahoy_net_core::wire::card::Card;
+use ahoy_net_core::wire::signal::MediaKind;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::app_handle::{AppEnd, AppEvent, AppRequest};
+use crate::audio::AudioEvent;
+use crate::clock;
+use crate::echo;
+use crate::figures::Meters;
+use crate::identity::Identity;
+use crate::node::{Host, NetNews, Node};
+use crate::random;
+use crate::safety;
+use crate::store::{ContactRow, Store};
+use crate::trace::Trace;
+use crate::view::{AutoAnswer, Contact, Me, Media, Notice, PeerKind, Presence, QrCode, Recent, Settings, Verified};
+use crate::view_builder::{self, Sources, name_of};
+use crate::web::protocol::{Command, DeviceRole, MAX_NAME, SettingsChange, UiError};
+use crate::who;
+
+/// Views are made at most this often; a page can't draw faster than people look.
+const VIEW_EVERY: Duration = Duration::from_millis(50);
+/// How often figures of running calls are read for the view and the trace.
+const METERS_EVERY: Duration = Duration::from_secs(1);
+/// Lines of the log of calls that a view carries.
+const RECENT_LINES: usize = 200;
+/// Commands whose answer is awaited; a page has one or two under way.
+const MAX_PENDING: usize = 256;
+/// Addresses that are kept of a contact: a machine has a handful, old ones fall off.
+const MAX_ADDRESSES: usize = 8;
+/// Names that devices without a place in the address book said; older ones are forgotten.
+const MAX_NAMES: usize = 512;
+/// How long a clean stop may take; the contract says 2 s to the end of the process.
+const FAREWELL: Duration = Duration::from_millis(700);
+
+/// Everything the loop owns.
+pub(crate) struct App {
+    node: Node,
+    desk: Desk,
+    end: AppEnd,
+    revision: u64,
+}
+
+/// What the app knows beside its node: the [`Host`] of this person's endpoint.
+struct Desk {
+    identity: Identity,
+    store: Store,
+    trace: Trace,
+    events: broadcast::Sender<AppEvent>,
+    name: String,
+    settings: Settings,
+    echo: PeerId,
+    contacts: BTreeMap<PeerId, Contact>,
+    rows: BTreeMap<PeerId, ContactRow>,
+    invite: [u8; 16],
+    nearby: BTreeSet<PeerId>,
+    names: BTreeMap<PeerId, String>,
+    names_order: VecDeque<PeerId>,
+    listening: Vec<Multiaddr>,
+    mdns: bool,
+    last_error: Option<String>,
+    notices: Vec<Notice>,
+    paths: BTreeMap<CallId, PathInfo>,
+    muted: BTreeSet<CallId>,
+    pending: BTreeMap<[u8; 16], oneshot::Sender<Result<Value, UiError>>>,
+    meters: Meters,
+    /// Peers the network shall keep a stream to, decided while the node was busy.
+    to_connect: Vec<(PeerId, Vec<Multiaddr>)>,
+    dirty: bool,
+}
+
+/// What [`App::new`] is made of.
+pub(crate) struct Parts {
+    pub(crate) identity: Identity,
+    pub(crate) store: Store,
+    pub(crate) trace: Trace,
+    pub(crate) node: Node,
+    pub(crate) end: AppEnd,
+    pub(crate) name: String,
+    pub(crate) settings: Settings,
+    pub(crate) echo: PeerId,
+    pub(crate) mdns: bool,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl App {
+    /// Puts the parts together and takes up the contacts.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) fn new(parts: Parts) -> Result<App, UiError> {
+        let rows = parts.store.contacts()?;
+        let me = parts.identity.peer;
+        let mut desk = Desk {
+            echo: parts.echo,
+            events: parts.end.events.clone(),
+            identity: parts.identity,
+            store: parts.store,
+            trace: parts.trace,
+            name: parts.name,
+            settings: parts.settings,
+            contacts: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            invite: random::bytes(),
+            nearby: BTreeSet::new(),
+            names: BTreeMap::new(),
+            names_order: VecDeque::new(),
+            listening: Vec::new(),
+            mdns: parts.mdns,
+            last_error: None,
+            notices: parts.notices,
+            paths: BTreeMap::new(),
+            muted: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            meters: Meters::default(),
+            to_connect: Vec::new(),
+            dirty: true,
+        };
+        let number = safety::number(me, parts.echo);
+        desk.contacts.insert(parts.echo, view_builder::echo_contact(parts.echo, number));
+        rows.into_iter().for_each(|row| desk.take_up(row));
+        Ok(App { node: parts.node, desk, end: parts.end, revision: 0 })
+    }
+
+    /// Runs until somebody stops it or `stop` resolves.
+    pub(crate) async fn run(mut self, mut audio_events: mpsc::Receiver<AudioEvent>, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let mut meters = tokio::time::interval(METERS_EVERY);
+        let mut views = tokio::time::interval(VIEW_EVERY);
+        views.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.node.start(&mut self.desk);
+        loop {
+            self.connect_waiting();
+            tokio::select! {
+                input = self.node.next() => self.node.handle(input, &mut self.desk),
+                Some(event) = audio_events.recv() => self.desk.on_audio(event),
+                request = self.end.requests.recv() => match request {
+                    Some(AppRequest::Command { id, command, reply }) => self.on_command(id, command, reply),
+                    Some(AppRequest::Stats { reply }) => {
+                        // A reader that went away needs no answer.
+                        let _ = reply.send(self.stats());
+                    }
+                    Some(AppRequest::Stop) | None => break,
+                },
+                _ = meters.tick() => self.read_meters(),
+                _ = views.tick(), if self.desk.dirty => self.show(),
+                () = &mut stop => break,
+            }
+        }
+        self.farewell().await;
+    }
+
+    /// Hangs up with word to the others and gives the words time to leave.
+    async fn farewell(&mut self) {
+        self.node.shut_down(&mut self.desk);
+        let goodbye = async {
+            loop {
+                let input = self.node.next().await;
+                self.node.handle(input, &mut self.desk);
+            }
+        };
+        // The loop has no end of its own; time is up or everything said.
+        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+        self.node.net().shutdown().await;
+    }
+
+    fn connect_waiting(&mut self) {
+        for (peer, addresses) in std::mem::take(&mut self.desk.to_connect) {
+            self.node.net().add_addresses(peer, addresses);
+            self.node.net().connect(peer);
+        }
+    }
+
+    fn show(&mut self) {
+        self.desk.dirty = false;
+        self.revision += 1;
+        let desk = &self.desk;
+        let sources = Sources {
+            node: &self.node,
+            me: desk.me(),
+            echo: desk.echo,
+            contacts: &desk.contacts,
+            nearby: &desk.nearby,
+            names: &desk.names,
+            paths: &desk.paths,
+            muted: &desk.muted,
+            qualities: desk.meters.qualities(),
+            recent: desk.recent(),
+            settings: desk.settings.clone(),
+            listening: desk.listening.iter().map(ToString::to_string).collect(),
+            mdns: desk.mdns,
+            last_error: desk.last_error.clone(),
+            notices: desk.notices.clone(),
+        };
+        let view = view_builder::build(sources, self.revision, clock::wall_ms());
+        self.end.view.send_replace(Arc::new(view));
+    }
+
+    fn read_meters(&mut self) {
+        let changed = self.desk.meters.read(clock::now(), &self.node, &self.desk.trace);
+        self.desk.dirty |= changed;
+    }
+
+    fn stats(&mut self) -> Value {
+        let desk = &mut self.desk;
+        let names = |peer| name_of(&desk.contacts, &desk.names, peer);
+        desk.meters.stats(clock::now(), &self.node, &desk.paths, names)
+    }
+
+    fn on_command(&mut self, id: [u8; 16], command: Command, reply: oneshot::Sender<Result<Value, UiError>>) {
+        match self.carry_out(id, command) {
+            Done::Now(result) => {
+                let _ = reply.send(result);
+            }
+            Done::ByCall(command) => {
+                while self.desk.pending.len() >= MAX_PENDING {
+                    self.desk.pending.pop_first();
+                }
+                self.desk.pending.insert(id, reply);
+                self.node.command(id, command, &mut self.desk);
+            }
+        }
+        self.desk.dirty = true;
+    }
+
+    fn carry_out(&mut self, id: [u8; 16], command: Command) -> Done {
+        use ahoy_call::Command as Do;
+        match command {
+            Command::Dial { who, media } => self.dial(&who, media),
+            Command::Answer { call } => Done::ByCall(Do::Answer { call }),
+            Command::Decline { call, message } => Done::ByCall(Do::Decline { call, message }),
+            Command::HangUp { call } => Done::ByCall(Do::HangUp { call }),
+            Command::Hold { call, on } => Done::ByCall(Do::Hold { call, on }),
+            Command::Rejoin { call } => Done::ByCall(Do::Rejoin { call }),
+            Command::Dismiss { call } => Done::ByCall(Do::Dismiss { call }),
+            Command::Mute { call, on } => Done::Now(self.mute(call, on)),
+            Command::SetName { name } => Done::Now(self.set_name(&name)),
+            Command::AddContact { card } => Done::Now(self.desk.add_card(&card)),
+            Command::AddNearby { peer_id } => Done::Now(self.desk.add_nearby(peer_id)),
+            Command::RemoveContact { peer_id } => Done::Now(self.remove_contact(peer_id)),
+            Command::RenameContact { peer_id, name } => {
+                Done::Now(self.desk.change_contact(peer_id, |row| row.name = cut(&name)))
+            }
+            Command::VerifyContact { peer_id, verified } => Done::Now(self.desk.change_contact(peer_id, |row| {
+                row.verified = if verified { Verified::Verified } else { Verified::Unverified };
+            })),
+            Command::ChooseDevice { role: DeviceRole::Microphone, id } => {
+                self.node.audio().choose_microphone(&id);
+                Done::Now(self.desk.store.set_value("microphone", &id).map(|()| json!({})))
+            }
+            Command::ChooseDevice { role: DeviceRole::Speaker, id } => {
+                self.node.audio().choose_speaker(&id);
+                Done::Now(self.desk.store.set_value("speaker", &id).map(|()| json!({})))
+            }
+            Command::TestSound {} => {
+                self.node.audio().test_sound();
+                Done::Now(Ok(json!({})))
+            }
+            Command::MonitorMicrophone { on } => {
+                self.node.audio().monitor_microphone(on);
+                Done::Now(Ok(json!({})))
+            }
+            Command::SetSettings { changes } => Done::Now(self.set_settings(&changes)),
+            Command::ClearRecent {} => Done::Now(self.desk.store.clear_recent().map(|()| json!({}))),
+            Command::RevokeSession { .. } => {
+                tracing::error!(?id, "revoking a session belongs to the web door");
+                Done::Now(Ok(json!({})))
+            }
+        }
+    }
+
+    fn dial(&mut self, words: &str, media: Media) -> Done {
+        if media == Media::Video {
+            return Done::Now(Err(UiError::new(
+                "This version of Ahoy carries voice, not video.",
+                "Voice calls work.",
+                "Call by voice.",
+            )));
+        }
+        let desk = &self.desk;
+        let contacts = desk.contacts.values().map(|c| (c.peer_id, c.name.as_str()));
+        let nearby = desk.nearby.iter().filter_map(|p| desk.names.get(p).map(|n| (*p, n.as_str())));
+        let found = match who::find(words, contacts.chain(nearby)) {
+            Ok(found) => found,
+            Err(error) => return Done::Now(Err(error)),
+        };
+        if let Some(name) = found.name {
+            self.desk.remember_name(found.peer, &name);
+        }
+        self.node.net().add_addresses(found.peer, found.addresses);
+        let call = CallId::from_bytes(random::bytes());
+        Done::ByCall(ahoy_call::Command::Dial { call, peer: found.peer, media: MediaKind::Voice })
+    }
+
+    fn mute(&mut self, call: CallId, on: bool) -> Result<Value, UiError> {
+        if self.node.calls().call(call).is_none() {
+            return Err(error_of(CommandError::UnknownCall));
+        }
+        self.node.audio().set_muted(call, on);
+        if on {
+            self.desk.muted.insert(call);
+        } else {
+            self.desk.muted.remove(&call);
+        }
+        Ok(json!({ "call": call.to_string() }))
+    }
+
+    fn set_name(&mut self, name: &str) -> Result<Value, UiError> {
+        let name = cut(name);
+        if name.is_empty() {
+            return Err(UiError::new("A name needs at least one letter.", "Nothing was changed.", "Type a name."));
+        }
+        self.desk.store.set_value("name", &name)?;
+        self.desk.name = name;
+        self.node.greet_all(&self.desk);
+        Ok(json!({}))
+    }
+
+    fn remove_contact(&mut self, peer: PeerId) -> Result<Value, UiError> {
+        if self.desk.rows.remove(&peer).is_none() {
+            return Err(no_contact());
+        }
+        self.desk.contacts.remove(&peer);
+        self.desk.store.remove_contact(peer)?;
+        if !self.desk.nearby.contains(&peer) {
+            self.node.net().forget(peer);
+        }
+        Ok(json!({}))
+    }
+
+    fn set_settings(&mut self, changes: &SettingsChange) -> Result<Value, UiError> {
+        self.desk.settings.apply(changes);
+        self.desk.store.set_settings(&self.desk.settings)?;
+        let (answer, nearby) = (auto_answer(self.desk.settings.auto_answer), self.desk.settings.strangers_nearby_may_ring);
+        self.node.configure(answer, nearby);
+        self.node.audio().set_ring_volume(self.desk.settings.ring_volume);
+        Ok(json!({}))
+    }
+}
+
+/// How a command is answered.
+enum Done {
+    /// Already.
+    Now(Result<Value, UiError>),
+    /// When `Calls` has decided.
+    ByCall(ahoy_call::Command),
+}
+
+/// The same choice in the words of the core.
+pub(crate) const fn auto_answer(choice: AutoAnswer) -> ahoy_call::AutoAnswer {
+    match choice {
+        AutoAnswer::Off => ahoy_call::AutoAnswer::Off,
+        AutoAnswer::Contacts => ahoy_call::AutoAnswer::Contacts,
+        AutoAnswer::All => ahoy_call::AutoAnswer::All,
+    }
+}
+
+impl Desk {
+    fn me(&self) -> Me {
+        let card = self.card();
+        Me {
+            name: self.name.clone(),
+            peer_id: self.identity.peer,
+            card_qr: QrCode::of(&card),
+            card,
+            addresses: self.public_addresses(),
+        }
+    }
+
+    /// What others can dial: no loopback unless there is nothing else.
+    fn public_addresses(&self) -> Vec<String> {
+        let loopback = |a: &&Multiaddr| ahoy_net::is_loopback(a);
+        let outside: Vec<&Multiaddr> = self.listening.iter().filter(|a| !loopback(a)).collect();
+        let shown = if outside.is_empty() { self.listening.iter().collect() } else { outside };
+        shown.into_iter().map(|a| format!("{a}/p2p/{}", self.identity.peer)).collect()
+    }
+
+    fn card(&self) -> String {
+        let addresses = self.public_addresses().into_iter().take(MAX_ADDRESSES).collect();
+        let card = Card { peer: self.identity.peer, name: self.name.clone(), addresses, invite: self.invite };
+        card.sign(&self.identity.signing_key)
+    }
+
+    fn recent(&self) -> Vec<Recent> {
+        let rows = self.store.recent(RECENT_LINES).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log of calls can't be read");
+            Vec::new()
+        });
+        rows.into_iter()
+            .filter_map(|row| row.to_recent(name_of(&self.contacts, &self.names, row.call.peer)))
+            .collect()
+    }
+
+    fn take_up(&mut self, row: ContactRow) {
+        let contact = Contact {
+            peer_id: row.peer,
+            name: row.name.clone(),
+            kind: PeerKind::Person,
+            verified: row.verified,
+            presence: Presence::Offline,
+            nearby: false,
+            safety_number: safety::number(self.identity.peer, row.peer),
+            added_at_ms: row.added_at_ms,
+        };
+        let addresses = row.addresses.iter().filter_map(|a| a.parse().ok()).collect();
+        self.to_connect.push((row.peer, addresses));
+        self.contacts.insert(row.peer, contact);
+        self.rows.insert(row.peer, row);
+    }
+
+    fn add_card(&mut self, text: &str) -> Result<Value, UiError> {
+        let found = who::from_card(text)?;
+        if found.peer == self.identity.peer {
+            return Err(UiError::new(
+                "That is your own card.",
+                "Nothing was changed.",
+                "Send it to somebody, and add the card they send you.",
+            ));
+        }
+        let addresses: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
+        let name = found.name.map(|n| cut(&n)).filter(|n| !n.is_empty());
+        self.add(found.peer, name, addresses)
+    }
+
+    fn add_nearby(&mut self, peer: PeerId) -> Result<Value, UiError> {
+        if !self.nearby.contains(&peer) {
+            return Err(UiError::new(
+                "That device is no longer nearby.",
+                "Your contacts are not touched.",
+                "Wait until it shows up again, or ask for its card.",
+            ));
+        }
+        self.add(peer, None, Vec::new())
+    }
+
+    fn add(&mut self, peer: PeerId, name: Option<String>, addresses: Vec<String>) -> Result<Value, UiError> {
+        let known = self.rows.get(&peer);
+        let mut all = addresses;
+        all.extend(known.iter().flat_map(|row| row.addresses.clone()));
+        let mut unique: Vec<String> = Vec::new();
+        all.into_iter().for_each(|a| if !unique.contains(&a) { unique.push(a) });
+        unique.truncate(MAX_ADDRESSES);
+        let row = ContactRow {
+            peer,
+            // A name this person chose is kept when the card comes again.
+            name: known.map(|row| row.name.clone()).or(name).unwrap_or_else(|| name_of(&self.contacts, &self.names, peer)),
+            verified: known.map_or(Verified::Unverified, |row| row.verified),
+            added_at_ms: known.map_or_else(clock::wall_ms, |row| row.added_at_ms),
+            addresses: unique,
+        };
+        self.store.put_contact(&row)?;
+        let result = json!({ "peer_id": peer.to_string(), "name": row.name });
+        self.take_up(row);
+        Ok(result)
+    }
+
+    fn change_contact(&mut self, peer: PeerId, change: impl FnOnce(&mut ContactRow)) -> Result<Value, UiError> {
+        let mut row = self.rows.get(&peer).cloned().ok_or_else(no_contact)?;
+        change(&mut row);
+        if row.name.is_empty() {
+            return Err(UiError::new("A name needs at least one letter.", "Nothing was changed.", "Type a name."));
+        }
+        self.store.put_contact(&row)?;
+        self.take_up(row);
+        Ok(json!({}))
+    }
+
+    fn remember_name(&mut self, peer: PeerId, name: &str) {
+        let name = cut(name);
+        if self.names.insert(peer, name).is_none() {
+            self.names_order.push_back(peer);
+        }
+        while self.names_order.len() > MAX_NAMES {
+            if let Some(oldest) = self.names_order.pop_front() {
+                self.names.remove(&oldest);
+            }
+        }
+    }
+
+    /// Addresses that worked are dialled first next time.
+    fn remember_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        let Some(row) = self.rows.get_mut(&peer) else { return };
+        let mut all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        all.retain(|a| !row.addresses.contains(a));
+        if all.is_empty() {
+            return;
+        }
+        all.extend(row.addresses.iter().cloned());
+        all.truncate(MAX_ADDRESSES);
+        row.addresses = all;
+        if let Err(error) = self.store.put_contact(row) {
+            tracing::warn!(%error, "addresses of a contact were not kept");
+        }
+    }
+
+    fn on_audio(&mut self, event: AudioEvent) {
+        self.dirty = true;
+        match event {
+            AudioEvent::DevicesChanged | AudioEvent::MicrophoneStart(_) | AudioEvent::SpeakerStart(_) => {}
+            AudioEvent::FirstAudio { call, at, .. } => self.tell(at, "first_audio", Some(call), json!({})),
+            AudioEvent::DeviceLost { role, name, now_using } => {
+                let role = match role {
+                    crate::audio::Role::Microphone => "microphone",
+                    crate::audio::Role::Speaker => "speaker",
+                };
+                let using = now_using.as_deref().unwrap_or("nothing");
+                self.notice(
+                    &format!("lost-{role}"),
+                    format!("The {role} “{name}” is gone."),
+                    format!("The call goes on with {using}."),
+                    "Plug it in again, or choose another one in the device menu.",
+                );
+            }
+            AudioEvent::Problem { text } => {
+                self.notice("sound", text, "Everything but sound works.", "See `ahoy doctor`.");
+            }
+        }
+    }
+
+    fn notice(&mut self, id: &str, text: impl Into<String>, works: impl Into<String>, mend: impl Into<String>) {
+        self.notices.retain(|n| n.id != id);
+        self.notices.push(Notice { id: id.to_owned(), text: text.into(), works: works.into(), mend: mend.into() });
+        self.dirty = true;
+    }
+
+    fn tell(&self, at: Moment, event: &str, call: Option<CallId>, more: Value) {
+        // Nobody listening is no error.
+        let _ = self.events.send(AppEvent::new(at, event, call, more));
+    }
+}
+
+impl Host for Desk {
+    fn standing(&self, peer: PeerId) -> Standing {
+        if self.contacts.contains_key(&peer) {
+            Standing::Contact
+        } else if self.nearby.contains(&peer) {
+            Standing::Nearby
+        } else {
+            Standing::Stranger
+        }
+    }
+
+    fn my_name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn commit(&mut self, transaction: Transaction) {
+        if let Err(error) = self.store.commit(&transaction) {
+            tracing::warn!(%error, "calls can't be written down");
+            self.notice("store", error.what.clone(), "Calls go on; their log may have gaps.", error.mend.clone());
+        }
+        self.dirty = true;
+    }
+
+    fn on_call(&mut self, at: Moment, call: CallId, event: CallEvent) {
+        self.dirty = true;
+        let (word, more) = match event {
+            CallEvent::Dialed => ("dial", json!({})),
+            CallEvent::Ringing => ("ringing", json!({})),
+            CallEvent::Incoming(alert) => ("incoming", json!({ "alert": format!("{alert:?}").to_lowercase() })),
+            CallEvent::Accepted => ("accepted", json!({})),
+            CallEvent::Active => ("active", json!({})),
+            CallEvent::Reconnecting => ("reconnecting", json!({})),
+            CallEvent::Resumed => ("resumed", json!({})),
+            CallEvent::Held { local, remote } => ("held", json!({ "local": local, "remote": remote })),
+            CallEvent::Interrupted => ("interrupted", json!({})),
+            CallEvent::Missed => ("missed", json!({})),
+            CallEvent::Ended(reason) => {
+                self.paths.remove(&call);
+                self.muted.remove(&call);
+                ("ended", json!({ "reason": reason.code(), "detail": reason.detail() }))
+            }
+        };
+        let mut traced = json!({ "call": call.to_string() });
+        if let (Value::Object(traced), Value::Object(more)) = (&mut traced, &more) {
+            traced.extend(more.clone());
+        }
+        self.trace.event(at, word, traced);
+        self.tell(at, word, Some(call), more);
+    }
+
+    fn on_path(&mut self, at: Moment, call: CallId, path: PathInfo) {
+        self.dirty = true;
+        let shown = view_builder::path(&path);
+        let more = serde_json::to_value(&shown).unwrap_or_default();
+        let mut traced = more.clone();
+        if let Value::Object(traced) = &mut traced {
+            traced.insert("call".to_owned(), call.to_string().into());
+        }
+        self.trace.event(at, "path", traced);
+        self.tell(at, "path", Some(call), more);
+        self.paths.insert(call, path);
+    }
+
+    fn on_reply(&mut self, id: [u8; 16], result: Result<CallId, CommandError>) {
+        let Some(reply) = self.pending.remove(&id) else { return };
+        // A page that went away reads the result in the next view.
+        let _ = reply.send(result.map(|call| json!({ "call": call.to_string() })).map_err(error_of));
+    }
+
+    fn on_net(&mut self, at: Moment, news: NetNews) {
+        self.dirty = true;
+        match news {
+            NetNews::Addresses(addresses) => self.listening = addresses,
+            NetNews::Nearby(peer, addresses) => {
+                self.remember_addresses(peer, &addresses);
+                if self.nearby.insert(peer) {
+                    self.trace.event(at, "peer_found", json!({ "peer": peer.to_string() }));
+                    self.tell(at, "peer_found", None, json!({ "peer_id": peer.to_string() }));
+                }
+                self.to_connect.push((peer, addresses));
+            }
+            NetNews::NearbyGone(peer) => {
+                self.nearby.remove(&peer);
+            }
+            NetNews::Up(peer) => {
+                if !self.nearby.contains(&peer) {
+                    self.trace.event(at, "peer_found", json!({ "peer": peer.to_string() }));
+                }
+                self.tell(at, "peer_up", None, json!({ "peer_id": peer.to_string() }));
+            }
+            NetNews::Down(peer) => self.tell(at, "peer_down", None, json!({ "peer_id": peer.to_string() })),
+            NetNews::Named(peer, name) => self.remember_name(peer, &name),
+            NetNews::Warning(text) => self.last_error = Some(text),
+        }
+    }
+}
+
+fn error_of(error: CommandError) -> UiError {
+    let said = words::refused(error);
+    UiError::new(said.what, said.works, said.todo)
+}
+
+fn no_contact() -> UiError {
+    UiError::new(
+        "That person is not in your contacts.",
+        "Nothing was changed.",
+        "Look at the list with `ahoy contacts`.",
+    )
+}
+
+/// A name as it is kept: trimmed, at most [`MAX_NAME`] characters, no control characters.
+fn cut(name: &str) -> String {
+    name.trim().chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
+}
