@@ -34,7 +34,7 @@ impl VoiceLevel {
 /// One Opus packet with what its receiver needs to place it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EncodedAudio {
-    /// Counts encoded frames from 0; a gap is a frame that DTX or the network left out.
+    /// Counts sent frames from 0. A gap is loss; a pause of the sender (DTX) shows in `media_time` alone.
     pub seq: u64,
     /// When its first sample was captured, on the sender's media clock (48 kHz sample count / 48, from capture start).
     pub media_time: Duration,

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Calls a minute that one device outside the address book gets noticed with.
-pub const CALLS_PER_PEER: usize = 3;
+pub(crate) const CALLS_PER_PEER: usize = 3;
 /// The same for all of them together: a new device id costs nothing.
-pub const CALLS_OF_ALL: usize = 10;
+pub(crate) const CALLS_OF_ALL: usize = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Counts the calls of the last minute of devices outside the address book.
@@ -40,7 +40,7 @@ mod tests {
     fn three_a_minute_each_and_ten_of_all() {
         let mut doorman = Doorman::default();
         let id = |n| PeerId::from_public_key([n; 32]);
-        let second = |n| Moment::from_millis(n * 1_000);
+        let second = |n: u64| Moment::from_millis(n * 1_000);
         let eve: Vec<bool> = (0..5).map(|_| doorman.lets_in(second(0), id(1))).collect();
         assert_eq!(eve, [true, true, true, false, false]);
         let others = (2..40).filter(|n| doorman.lets_in(second(1), id(*n))).count();

@@ -1,6 +1,11 @@
-//! What happens to received sound before it is decoded: order, lateness, and what to play each 10 ms.
+//! What happens to received sound before it is decoded: order, lateness, and what to play next.
+
+mod arrival;
+mod playout;
 
 use ahoy_base::{EncodedAudio, Moment};
+
+pub use playout::{Gap, Playout, PlayoutStats, Step, Tempo};
 
 /// A frame that was opened, and when its datagram came.
 #[derive(Clone, PartialEq, Eq, Debug)]

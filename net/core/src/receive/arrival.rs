@@ -1,0 +1,161 @@
+//! Learns how late packets come, and from that how long sound should wait before it is played.
+//!
+//! Source: the shape of NetEQ's `DelayManager` (libwebrtc m150: relative arrival delay, forgetting histogram, quantile),
+//! with finer buckets: a clean link should not wait for a grid of 20 ms.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ahoy_base::Moment;
+
+/// Width of a bucket.
+const BUCKET: Duration = Duration::from_millis(2);
+/// Buckets: up to 500 ms, beyond which talking by turns fails anyway (ITU-T G.114 ends at 400 ms).
+const BUCKETS: usize = 250;
+/// Share of packets that must come in time; the rest is concealed. NetEQ's value for voice.
+const IN_TIME: f32 = 0.97;
+/// What is left of old knowledge after a packet: half is forgotten in 20 s of speech. NetEQ's value.
+const FORGET: f32 = 0.9993;
+/// How far back the fastest packet is looked for. Longer would follow a drifting clock too late, shorter would take a
+/// jam for the normal state.
+const WINDOW: Duration = Duration::from_secs(10);
+/// What is assumed before anything came; outweighed by the first second of packets.
+const FIRST_GUESS: Duration = Duration::from_millis(20);
+/// The least that sound waits: scheduling of both machines on a quiet day.
+const FLOOR: Duration = Duration::from_millis(6);
+/// A media clock that jumps further than this began anew.
+const JUMP_US: i64 = 5_000_000;
+
+/// Arrival statistics of one sender.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    /// Transit times (arrival - media time, microseconds, any origin) of the window, ascending: the front is the least.
+    window: VecDeque<(Moment, i64)>,
+    histogram: [f32; BUCKETS],
+    n_packets: u32,
+}
+
+impl Arrivals {
+    pub(super) fn new() -> Arrivals {
+        let mut histogram = [0.0; BUCKETS];
+        if let Some(first) = histogram.get_mut(bucket(FIRST_GUESS)) {
+            *first = 1.0;
+        }
+        Arrivals { window: VecDeque::new(), histogram, n_packets: 0 }
+    }
+
+    /// Takes in a packet. `true` when the sender's clock began anew: what was known of it is forgotten.
+    pub(super) fn take(&mut self, arrival: Moment, media_time: Duration) -> bool {
+        let transit = transit(arrival, media_time);
+        let anew = self.base().is_some_and(|base| (transit - base).abs() > JUMP_US);
+        if anew {
+            self.window.clear();
+        }
+        while self.window.front().is_some_and(|(at, _)| arrival.since(*at) > WINDOW) {
+            self.window.pop_front();
+        }
+        while self.window.back().is_some_and(|(_, other)| *other >= transit) {
+            self.window.pop_back();
+        }
+        self.window.push_back((arrival, transit));
+        let late = self.lateness(arrival, media_time);
+        if late > BUCKET * BUCKETS as u32 {
+            // An outage: no waiting would have helped, so there is nothing to learn from it.
+            return anew;
+        }
+        self.n_packets = self.n_packets.saturating_add(1);
+        // Early on each packet counts alike, so that the first second teaches much.
+        let keep = FORGET.min(1.0 - 1.0 / (self.n_packets as f32 + 1.0));
+        self.histogram.iter_mut().for_each(|share| *share *= keep);
+        if let Some(share) = self.histogram.get_mut(bucket(late)) {
+            *share += 1.0 - keep;
+        }
+        anew
+    }
+
+    /// How long sound should wait: [`IN_TIME`] of packets are there by then.
+    pub(super) fn target(&self) -> Duration {
+        let all: f32 = self.histogram.iter().sum();
+        let mut sum = 0.0;
+        let n = self.histogram.iter().take_while(|share| {
+            sum += **share;
+            sum < IN_TIME * all
+        });
+        let n = u32::try_from(n.count() + 1).unwrap_or(u32::MAX);
+        (BUCKET * n).max(FLOOR)
+    }
+
+    /// How much later than the fastest packet of the window one of `media_time` is at `at`.
+    pub(super) fn lateness(&self, at: Moment, media_time: Duration) -> Duration {
+        let late = self.base().map_or(0, |base| transit(at, media_time) - base);
+        Duration::from_micros(u64::try_from(late).unwrap_or(0))
+    }
+
+    fn base(&self) -> Option<i64> {
+        self.window.front().map(|(_, transit)| *transit)
+    }
+}
+
+fn transit(arrival: Moment, media_time: Duration) -> i64 {
+    let of = |us: u128| i64::try_from(us).unwrap_or(i64::MAX / 4);
+    of(u128::from(arrival.as_micros())) - of(media_time.as_micros())
+}
+
+fn bucket(late: Duration) -> usize {
+    usize::try_from(late.as_micros() / BUCKET.as_micros()).unwrap_or(usize::MAX).min(BUCKETS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(arrivals: &mut Arrivals, n: std::ops::Range<u64>, late_ms: impl Fn(u64) -> u64) {
+        for n in n {
+            let media = Duration::from_millis(20 * n);
+            arrivals.take(Moment::from_millis(1_000 + 20 * n + late_ms(n)), media);
+        }
+    }
+
+    #[test]
+    fn a_steady_link_waits_little_and_a_shaky_one_for_nearly_all() {
+        let mut steady = Arrivals::new();
+        assert!(steady.target() >= FIRST_GUESS, "{:?}", steady.target());
+        feed(&mut steady, 0..100, |_| 30);
+        assert_eq!(steady.target(), FLOOR);
+        let mut shaky = Arrivals::new();
+        feed(&mut shaky, 0..500, |n| 30 + n % 20 * 3);
+        let target = shaky.target();
+        assert!(target > Duration::from_millis(50) && target <= Duration::from_millis(62), "{target:?}");
+    }
+
+    #[test]
+    fn what_was_is_forgotten_when_the_link_changes() {
+        let mut arrivals = Arrivals::new();
+        feed(&mut arrivals, 0..500, |n| n % 5 * 20);
+        assert!(arrivals.target() > Duration::from_millis(70));
+        feed(&mut arrivals, 500..6_000, |_| 0);
+        assert!(arrivals.target() < Duration::from_millis(10), "{:?}", arrivals.target());
+    }
+
+    #[test]
+    fn a_drifting_clock_is_no_lateness() {
+        let mut arrivals = Arrivals::new();
+        // The sender's clock is slow by 500 ppm: each 20 ms take 10 us more.
+        for n in 0..10_000u64 {
+            arrivals.take(Moment::from_micros(20_010 * n), Duration::from_millis(20 * n));
+        }
+        assert!(arrivals.target() <= Duration::from_millis(8), "{:?}", arrivals.target());
+    }
+
+    #[test]
+    fn a_clock_that_begins_anew_is_noticed_once() {
+        let mut arrivals = Arrivals::new();
+        feed(&mut arrivals, 0..500, |_| 0);
+        assert!(arrivals.take(Moment::from_millis(11_020), Duration::ZERO));
+        assert!(!arrivals.take(Moment::from_millis(11_040), Duration::from_millis(20)));
+        assert_eq!(
+            arrivals.lateness(Moment::from_millis(11_047), Duration::from_millis(20)),
+            Duration::from_millis(7)
+        );
+    }
+}
