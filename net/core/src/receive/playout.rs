@@ -114,7 +114,6 @@ struct Expected {
     media_time: Duration,
     /// Steps since the last frame that were not played.
     made_up: u64,
-    copied: bool,
 }
 
 impl Default for Playout {
@@ -175,12 +174,11 @@ impl Playout {
             return if due(starts) { self.play(seq, starts) } else { Step::Nothing };
         };
         let gap = frames(media_time.saturating_sub(expected.media_time));
-        let filled = expected.made_up + u64::from(expected.copied);
-        if filled >= gap || due(starts) {
+        if expected.made_up >= gap || due(starts) {
             return self.play(seq, starts);
         }
         let lost = seq.saturating_sub(expected.seq).min(gap);
-        if lost > 0 && filled + 1 == gap {
+        if lost > 0 && expected.made_up + 1 == gap {
             return self.copy(seq);
         }
         // Of a gap that holds both, the pause is taken to be first: loss shows beside what was said.
@@ -206,10 +204,9 @@ impl Playout {
     fn play(&mut self, seq: u64, starts: Moment) -> Step {
         let Some(frame) = self.waiting.remove(&seq) else { return Step::Nothing };
         if let Some(expected) = self.expected {
-            self.account(expected, &frame);
+            self.account(expected, &frame, 0);
         }
-        self.expected =
-            Some(Expected { seq: seq + 1, media_time: frame.media_time + FRAME, made_up: 0, copied: false });
+        self.expected = Some(Expected { seq: seq + 1, media_time: frame.media_time + FRAME, made_up: 0 });
         let delay = self.arrivals.lateness(starts, frame.media_time);
         let target = self.arrivals.target();
         let tempo = if delay > target + SLACK {
@@ -227,11 +224,10 @@ impl Playout {
     }
 
     /// Tells what the steps between two frames were, once the later one shows it.
-    fn account(&mut self, expected: Expected, frame: &EncodedAudio) {
+    fn account(&mut self, expected: Expected, frame: &EncodedAudio, copied: u64) {
         let gap = frames(frame.media_time.saturating_sub(expected.media_time));
         let lost = frame.seq.saturating_sub(expected.seq).min(gap);
         self.stats.lost += lost;
-        let copied = u64::from(expected.copied);
         self.stats.copied += copied;
         let for_lost = expected.made_up.min(lost.saturating_sub(copied));
         let for_quiet = (expected.made_up - for_lost).min(gap - lost);
@@ -240,11 +236,14 @@ impl Playout {
         self.stats.concealed_late += expected.made_up - for_lost - for_quiet;
     }
 
+    /// Gives up the frames before `seq`: should one still come, its place is taken.
     fn copy(&mut self, seq: u64) -> Step {
-        if let Some(expected) = &mut self.expected {
-            expected.copied = true;
-        }
-        self.waiting.get(&seq).map_or(Step::Conceal(Gap::Lost), |next| Step::Copy(next.opus.clone()))
+        let (Some(expected), Some(next)) = (self.expected, self.waiting.get(&seq).cloned()) else {
+            return self.make_up(Gap::Lost);
+        };
+        self.account(expected, &next, 1);
+        self.expected = Some(Expected { seq, media_time: next.media_time, made_up: 0 });
+        Step::Copy(next.opus)
     }
 
     fn make_up(&mut self, gap: Gap) -> Step {
