@@ -337,11 +337,13 @@ mod tests {
 
     #[test]
     fn a_lost_frame_is_taken_from_its_copy_not_waited_for() {
-        // Jitter, so that sound waits long enough for the next packet to be there.
-        let sim = Sim::new(200, |n| (n % 20 != 10).then_some(if n % 10 == 5 { 70 } else { 30 })).run();
+        // Every tenth frame is 40 ms late, so that sound waits long enough for the packet after a lost one.
+        let late = |n: u64| if n % 10 == 5 { 70 } else { 30 };
+        let sim = Sim::new(200, |n| (n % 20 != 10).then_some(late(n))).run();
         let stats = sim.playout.stats();
-        assert_eq!((stats.played, stats.lost), (190, 10), "{stats:?}");
-        assert!(stats.copied >= 8 && stats.copied + stats.concealed_lost == 10, "{stats:?}");
+        // The first late frame comes before lateness was learned, and its place is taken.
+        assert!((10..=11).contains(&stats.lost) && stats.copied == stats.lost, "{stats:?}");
+        assert_eq!((stats.concealed_lost, stats.quiet), (0, 0));
         assert!(stats.delay < Duration::from_millis(64), "{stats:?}");
     }
 
