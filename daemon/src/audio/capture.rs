@@ -1,0 +1,351 @@
+//! The capture thread: samples of the microphone become levels, and Opus packets for every call that is not muted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::Thread;
+use std::time::Duration;
+
+use ahoy_base::{CallId, Decibel, EncodedAudio, FRAME_SAMPLES, Moment, SAMPLE_RATE, VoiceLevel};
+use ahoy_codec::CodecError;
+use ahoy_codec::audio::{LevelMeter, MAX_PACKET, OpusEncoder, Resampler, peak, rms};
+use rtrb::Consumer;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::callback::DeviceClock;
+use super::levels::SharedLevels;
+use crate::trace::Trace;
+
+/// What waits for the thread: a handful of orders around each call.
+const MAX_ORDERS: usize = 64;
+/// The thread looks for orders at least this often while no sound comes.
+const IDLE: Duration = Duration::from_millis(50);
+/// Peak below which a microphone gives nothing at all: below the noise of any real one (-80 dBFS).
+const DEAD: f32 = 1e-4;
+/// A frame.
+const FRAME_MS: u32 = 20;
+/// Speech is louder than this.
+const SPEECH: Decibel = Decibel::tenths(-400);
+/// Share of frames above [`SPEECH`] in the last half second that counts as talking.
+const TALKING: u32 = 15;
+
+/// What the desk tells the thread.
+pub(super) enum CaptureOrder {
+    /// Samples come from here now, at `rate` Hz.
+    Device(Consumer<f32>, Arc<DeviceClock>, u32),
+    /// No samples come any more.
+    NoDevice,
+    /// Packets go here too.
+    StartCall(CallId, mpsc::Sender<EncodedAudio>),
+    /// And here no more.
+    StopCall(CallId),
+    /// Whether a call hears anything.
+    Mute(CallId, bool),
+}
+
+/// The desk's end.
+pub(super) struct CaptureThread {
+    orders: SyncSender<CaptureOrder>,
+    pub(super) thread: Thread,
+}
+
+impl CaptureThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there is no thread or no encoder to be had.
+    pub(super) fn start(levels: Arc<SharedLevels>, trace: Trace) -> Result<CaptureThread, String> {
+        let (orders, inbox) = sync_channel(MAX_ORDERS);
+        let state = Capture::new(levels, trace).map_err(|error| error.to_string())?;
+        let handle = std::thread::Builder::new()
+            .name("capture".to_owned())
+            .spawn(move || state.run(&inbox))
+            .map_err(|error| error.to_string())?;
+        Ok(CaptureThread { orders, thread: handle.thread().clone() })
+    }
+
+    pub(super) fn tell(&self, order: CaptureOrder) {
+        // Only a dead thread takes no orders; it has logged why.
+        let _ = self.orders.send(order);
+        self.thread.unpark();
+    }
+}
+
+struct Source {
+    ring: Consumer<f32>,
+    clock: Arc<DeviceClock>,
+    resampler: Resampler,
+    /// Its time is known and told.
+    started: bool,
+}
+
+struct CallOut {
+    frames: mpsc::Sender<EncodedAudio>,
+    /// Sent frames; a frame that the call's task has no room for is lost like any other.
+    seq: u64,
+    muted: bool,
+}
+
+struct Capture {
+    source: Option<Source>,
+    encoder: OpusEncoder,
+    calls: BTreeMap<CallId, CallOut>,
+    /// Kept for calls that start later: muted before answered.
+    muted: BTreeMap<CallId, bool>,
+    frame: Vec<f32>,
+    meter: LevelMeter,
+    levels: Arc<SharedLevels>,
+    trace: Trace,
+    /// When the microphone first gave anything; media time counts from here, across devices.
+    epoch: Option<Moment>,
+    media_time: Duration,
+    talk: u32,
+}
+
+impl Capture {
+    fn new(levels: Arc<SharedLevels>, trace: Trace) -> Result<Capture, CodecError> {
+        Ok(Capture {
+            source: None,
+            encoder: OpusEncoder::new()?,
+            calls: BTreeMap::new(),
+            muted: BTreeMap::new(),
+            frame: Vec::with_capacity(FRAME_SAMPLES),
+            meter: LevelMeter::default(),
+            levels,
+            trace,
+            epoch: None,
+            media_time: Duration::ZERO,
+            talk: 0,
+        })
+    }
+
+    fn run(mut self, orders: &Receiver<CaptureOrder>) {
+        loop {
+            loop {
+                match orders.try_recv() {
+                    Ok(order) => self.obey(order),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+            self.take();
+            std::thread::park_timeout(IDLE);
+        }
+    }
+
+    fn obey(&mut self, order: CaptureOrder) {
+        match order {
+            CaptureOrder::Device(ring, clock, rate) => match Resampler::to_48k(rate) {
+                Ok(resampler) => {
+                    self.frame.clear();
+                    self.source = Some(Source { ring, clock, resampler, started: false });
+                }
+                Err(error) => tracing::warn!(%error, "the microphone's rate can't be used"),
+            },
+            CaptureOrder::NoDevice => {
+                self.source = None;
+                self.frame.clear();
+                self.levels.set_microphone(Decibel::SILENCE);
+                self.levels.silent_ms.store(0, Ordering::Relaxed);
+                self.levels.speaking_while_muted.store(false, Ordering::Relaxed);
+            }
+            CaptureOrder::StartCall(call, frames) => {
+                let muted = self.muted.get(&call).copied().unwrap_or(false);
+                // A call that comes back from hold counts on: its session knows numbers only to grow.
+                self.calls.insert(call, CallOut { frames, seq: 0, muted });
+            }
+            CaptureOrder::StopCall(call) => {
+                self.calls.remove(&call);
+            }
+            CaptureOrder::Mute(call, muted) => {
+                if let Some(out) = self.calls.get_mut(&call) {
+                    out.muted = muted;
+                }
+                self.muted.insert(call, muted);
+                // Ids of calls are never used again; the newest hundred are all that can be open.
+                while self.muted.len() > 100 {
+                    self.muted.pop_first();
+                }
+            }
+        }
+    }
+
+    /// Takes all that the microphone gave.
+    fn take(&mut self) {
+        let Some(mut source) = self.source.take() else { return };
+        let slots = source.ring.slots();
+        if slots > 0 && self.follow_clock(&mut source) {
+            if let Ok(chunk) = source.ring.read_chunk(slots) {
+                let (first, second) = chunk.as_slices();
+                for part in [first, second] {
+                    source.resampler.push(part, |block| self.collect(block));
+                }
+                chunk.commit_all();
+            }
+        }
+        self.source = Some(source);
+    }
+
+    /// Puts media time where the device's clock says, at its start; later samples count it on. `false` while the clock
+    /// does not show the samples that are there already.
+    fn follow_clock(&mut self, source: &mut Source) -> bool {
+        let first = source.clock.first_us.load(Ordering::Relaxed);
+        if first == 0 || source.started {
+            return first > 0;
+        }
+        source.started = true;
+        let first = Moment::from_micros(first);
+        self.trace.event(first, "mic_start", json!({}));
+        let epoch = *self.epoch.get_or_insert(first);
+        self.media_time = self.media_time.max(first.since(epoch));
+        true
+    }
+
+    fn collect(&mut self, mut samples: &[f32]) {
+        while !samples.is_empty() {
+            let (now, later) = samples.split_at(samples.len().min(FRAME_SAMPLES - self.frame.len()));
+            self.frame.extend_from_slice(now);
+            samples = later;
+            if self.frame.len() == FRAME_SAMPLES {
+                let frame = std::mem::take(&mut self.frame);
+                self.send(&frame);
+                self.frame = frame;
+                self.frame.clear();
+            }
+        }
+    }
+
+    fn send(&mut self, frame: &[f32]) {
+        let media_time = self.media_time;
+        self.media_time +=
+            Duration::from_micros(frame.len() as u64 * 1_000_000 / u64::from(SAMPLE_RATE));
+        frame.chunks(FRAME_SAMPLES / 2).for_each(|block| self.levels.set_microphone(self.meter.take(block)));
+        let level = Decibel::from_amplitude(rms(frame));
+        self.watch(frame, level);
+        let mut packet = [0; MAX_PACKET];
+        let Ok(frame) = <&[f32; FRAME_SAMPLES]>::try_from(frame) else { return };
+        if self.calls.values().all(|call| call.muted) {
+            return;
+        }
+        let length = match self.encoder.encode(frame, &mut packet) {
+            Ok(length) => length,
+            Err(error) => {
+                tracing::error!(%error, "a frame of the microphone could not be encoded");
+                return;
+            }
+        };
+        let Some(opus) = packet.get(..length).filter(|opus| !opus.is_empty()) else { return };
+        for call in self.calls.values_mut().filter(|call| !call.muted) {
+            let frame = EncodedAudio {
+                seq: call.seq,
+                media_time,
+                level: VoiceLevel::from_decibel(level),
+                opus: opus.to_vec(),
+            };
+            call.seq += 1;
+            // No room: the task is behind, and later sound matters more.
+            let _ = call.frames.try_send(frame);
+        }
+    }
+
+    /// Notices a microphone that gives nothing, and a person who talks while muted.
+    fn watch(&mut self, frame: &[f32], level: Decibel) {
+        let silent = &self.levels.silent_ms;
+        let ms = if peak(frame) > DEAD { 0 } else { silent.load(Ordering::Relaxed).saturating_add(FRAME_MS) };
+        silent.store(ms, Ordering::Relaxed);
+        let muted = !self.calls.is_empty() && self.calls.values().all(|call| call.muted);
+        self.talk = if level > SPEECH { (self.talk + 2).min(2 * TALKING) } else { self.talk.saturating_sub(1) };
+        let talking = muted && self.talk >= TALKING;
+        self.levels.speaking_while_muted.store(talking, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use ahoy_codec::synthetic::Sine;
+    use rtrb::{Producer, RingBuffer};
+
+    const CALL: CallId = CallId::from_bytes([7; 16]);
+
+    struct Rig {
+        capture: Capture,
+        into: Producer<f32>,
+        out: mpsc::Receiver<EncodedAudio>,
+    }
+
+    fn rig(first_us: u64) -> Rig {
+        let mut capture = Capture::new(Arc::default(), Trace::off()).unwrap();
+        let into = device(&mut capture, first_us);
+        let (frames, out) = mpsc::channel(1_000);
+        capture.obey(CaptureOrder::StartCall(CALL, frames));
+        Rig { capture, into, out }
+    }
+
+    fn device(capture: &mut Capture, first_us: u64) -> Producer<f32> {
+        let (into, from) = RingBuffer::new(8_192);
+        let clock = Arc::new(DeviceClock::default());
+        clock.first_us.store(first_us, Ordering::Relaxed);
+        capture.obey(CaptureOrder::Device(from, clock, SAMPLE_RATE));
+        into
+    }
+
+    fn speak(rig: &mut Rig, blocks: usize, amplitude: f32) {
+        let mut sine = Sine::new(300.0, amplitude);
+        for _ in 0..blocks {
+            (0..480).for_each(|_| rig.into.push(sine.sample()).unwrap());
+            rig.capture.take();
+        }
+    }
+
+    fn sent(rig: &mut Rig) -> Vec<EncodedAudio> {
+        std::iter::from_fn(|| rig.out.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn every_twenty_milliseconds_make_a_packet_with_its_time() {
+        let mut rig = rig(1_000);
+        speak(&mut rig, 10, 0.3);
+        let sent = sent(&mut rig);
+        assert_eq!(sent.iter().map(|f| f.seq).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(sent.iter().map(|f| f.media_time.as_millis()).collect::<Vec<_>>(), [0, 20, 40, 60, 80]);
+        assert!(sent.iter().all(|f| f.level.step() >= 10 && !f.opus.is_empty()));
+    }
+
+    #[test]
+    fn media_time_goes_on_across_devices_by_the_clock() {
+        let mut rig = rig(1_000_000);
+        speak(&mut rig, 4, 0.3);
+        rig.into = device(&mut rig.capture, 1_500_000);
+        speak(&mut rig, 2, 0.3);
+        let times: Vec<u128> = sent(&mut rig).iter().map(|f| f.media_time.as_millis()).collect();
+        assert_eq!(times, [0, 20, 500]);
+    }
+
+    #[test]
+    fn a_muted_call_gets_nothing_and_talking_is_noticed() {
+        let mut rig = rig(1_000);
+        rig.capture.obey(CaptureOrder::Mute(CALL, true));
+        speak(&mut rig, 60, 0.3);
+        assert!(sent(&mut rig).is_empty());
+        assert!(rig.capture.levels.read().speaking_while_muted);
+        rig.capture.obey(CaptureOrder::Mute(CALL, false));
+        speak(&mut rig, 4, 0.3);
+        let after = sent(&mut rig);
+        assert_eq!((after.len(), after[0].seq, after[0].media_time.as_millis()), (2, 0, 600));
+        assert!(!rig.capture.levels.read().speaking_while_muted);
+    }
+
+    #[test]
+    fn a_dead_microphone_is_noticed_and_costs_few_packets() {
+        let mut rig = rig(1_000);
+        speak(&mut rig, 1_000, 0.0);
+        assert_eq!(rig.capture.levels.read().microphone_silent_ms, 10_000);
+        assert!(sent(&mut rig).len() < 60);
+        speak(&mut rig, 2, 0.3);
+        assert_eq!(rig.capture.levels.read().microphone_silent_ms, 0);
+    }
+}

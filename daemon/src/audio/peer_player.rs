@@ -1,0 +1,225 @@
+//! Plays one peer: packets in from the network, 10 ms of sound out each tick. Decides nothing: `Playout` does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ahoy_base::{CallId, Decibel, FRAME_SAMPLES, Moment, PeerId, SAMPLE_RATE, TICK_SAMPLES};
+use ahoy_codec::CodecError;
+use ahoy_codec::audio::{LevelMeter, MAX_STRETCH, OpusDecoder, accelerate, expand};
+use ahoy_net_core::receive::{Playout, PlayoutStats, ReceivedAudio, Step, Tempo};
+use rtrb::{Consumer, Producer, RingBuffer};
+
+/// Packets between the network and the player: 1.3 s. The player empties it every 10 ms.
+const MAX_PACKETS: usize = 64;
+
+/// Where the network puts a peer's packets.
+pub(crate) struct PeerSink(Producer<ReceivedAudio>);
+
+/// Where the player takes them from.
+pub(super) struct PeerSource(Consumer<ReceivedAudio>);
+
+/// Both ends of a peer's way into the playback thread.
+pub(super) fn pair() -> (PeerSink, PeerSource) {
+    let (into, from) = RingBuffer::new(MAX_PACKETS);
+    (PeerSink(into), PeerSource(from))
+}
+
+impl PeerSink {
+    /// Hands a packet over; dropped when the playback thread has not looked for a second.
+    pub(crate) fn push(&mut self, received: ReceivedAudio) {
+        if self.0.push(received).is_err() {
+            tracing::debug!("a packet found the player asleep");
+        }
+    }
+}
+
+/// Figures of a peer's sound since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct PeerFigures {
+    /// Of the jitter buffer.
+    pub(crate) playout: PlayoutStats,
+    /// How loud the peer is.
+    pub(crate) level: Decibel,
+    /// Decoded sound that waits.
+    pub(crate) ahead: Duration,
+    /// Samples that were played.
+    pub(crate) played_samples: u64,
+    /// Samples left out to catch up.
+    pub(crate) removed_samples: u64,
+    /// Samples repeated to fall back.
+    pub(crate) added_samples: u64,
+    /// Packets that were no Opus.
+    pub(crate) broken: u64,
+}
+
+/// The latest figures of all peers; one short lock a peer ten times a second.
+#[derive(Clone, Default)]
+pub(super) struct FiguresBoard(Arc<Mutex<BTreeMap<(CallId, PeerId), PeerFigures>>>);
+
+impl FiguresBoard {
+    pub(super) fn read(&self, call: CallId, peer: PeerId) -> Option<PeerFigures> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(call, peer)).copied()
+    }
+
+    /// Replaces all.
+    pub(super) fn write(&self, figures: impl Iterator<Item = ((CallId, PeerId), PeerFigures)>) {
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        board.clear();
+        board.extend(figures);
+    }
+}
+
+/// One peer's sound. Lives on the playback thread.
+pub(super) struct PeerPlayer {
+    source: PeerSource,
+    playout: Playout,
+    decoder: OpusDecoder,
+    ready: VecDeque<f32>,
+    /// A frame being decoded and stretched.
+    frame: Vec<f32>,
+    meter: LevelMeter,
+    figures: PeerFigures,
+}
+
+impl PeerPlayer {
+    /// A player that has heard nothing.
+    ///
+    /// # Errors
+    /// When no decoder can be made: out of memory.
+    pub(super) fn new(source: PeerSource) -> Result<PeerPlayer, CodecError> {
+        Ok(PeerPlayer {
+            source,
+            playout: Playout::new(),
+            decoder: OpusDecoder::new()?,
+            ready: VecDeque::with_capacity(4 * FRAME_SAMPLES),
+            frame: vec![0.0; FRAME_SAMPLES + MAX_STRETCH],
+            meter: LevelMeter::default(),
+            figures: PeerFigures::default(),
+        })
+    }
+
+    /// Fills `out` with the sound that is heard from `at` on. `true` when some of it is the peer's.
+    pub(super) fn pull(&mut self, at: Moment, out: &mut [f32; TICK_SAMPLES]) -> bool {
+        while let Ok(received) = self.source.0.pop() {
+            self.playout.insert(received);
+        }
+        let mut heard = !self.ready.is_empty();
+        while self.ready.len() < TICK_SAMPLES {
+            let step = self.playout.next(at, self.ahead());
+            heard |= step != Step::Nothing;
+            if !self.perform(step) {
+                break;
+            }
+        }
+        self.figures.played_samples += if heard { TICK_SAMPLES as u64 } else { 0 };
+        out.iter_mut().for_each(|s| *s = self.ready.pop_front().unwrap_or(0.0));
+        self.figures.level = self.meter.take(out);
+        heard
+    }
+
+    /// Figures as of the last pull.
+    pub(super) fn figures(&self) -> PeerFigures {
+        PeerFigures { playout: self.playout.stats(), ahead: self.ahead(), ..self.figures }
+    }
+
+    fn ahead(&self) -> Duration {
+        Duration::from_micros(self.ready.len() as u64 * 1_000_000 / u64::from(SAMPLE_RATE))
+    }
+
+    /// Makes 20 ms of sound; `false` when there is nothing to make.
+    fn perform(&mut self, step: Step) -> bool {
+        let mut out = [0.0; FRAME_SAMPLES];
+        let (decoded, tempo) = match step {
+            Step::Play(frame, tempo) => (self.decoder.decode(&frame.opus, &mut out), tempo),
+            Step::Copy(next) => (self.decoder.decode_copy(&next, &mut out), Tempo::Normal),
+            Step::Conceal(_) => (self.decoder.conceal(&mut out), Tempo::Normal),
+            Step::Nothing => return false,
+        };
+        if decoded.is_err() {
+            // It was sealed by the peer, so it is the peer's fault; silence is all that can be made of it.
+            self.figures.broken += 1;
+        }
+        let Some((place, _)) = self.frame.split_at_mut_checked(FRAME_SAMPLES) else { return false };
+        place.copy_from_slice(&out);
+        let length = match tempo {
+            Tempo::Normal => FRAME_SAMPLES,
+            Tempo::Faster => accelerate(place),
+            Tempo::Slower => expand(&mut self.frame, FRAME_SAMPLES),
+        };
+        self.figures.removed_samples += FRAME_SAMPLES.saturating_sub(length) as u64;
+        self.figures.added_samples += length.saturating_sub(FRAME_SAMPLES) as u64;
+        self.ready.extend(self.frame.iter().take(length));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use ahoy_base::{EncodedAudio, VoiceLevel};
+    use ahoy_codec::audio::{MAX_PACKET, OpusEncoder, rms};
+    use ahoy_codec::synthetic::Sine;
+
+    /// `n` packets of a sine, each as if it came `late(n)` ms after it was sent.
+    fn packets(n: u64, late: impl Fn(u64) -> u64) -> Vec<ReceivedAudio> {
+        let (mut encoder, mut sine) = (OpusEncoder::new().unwrap(), Sine::new(440.0, 0.3));
+        (0..n)
+            .map(|n| {
+                let frame = std::array::from_fn(|_| sine.sample());
+                let mut packet = [0; MAX_PACKET];
+                let length = encoder.encode(&frame, &mut packet).unwrap();
+                ReceivedAudio {
+                    arrival: Moment::from_millis(1_000 + n * 20 + late(n)),
+                    frame: EncodedAudio {
+                        seq: n,
+                        media_time: Duration::from_millis(n * 20),
+                        level: VoiceLevel::new(9),
+                        opus: packet[..length].to_vec(),
+                    },
+                }
+            })
+            .collect()
+    }
+
+    fn play(mut packets: Vec<ReceivedAudio>, until_ms: u64) -> (Vec<f32>, PeerFigures) {
+        let (mut sink, source) = pair();
+        let mut player = PeerPlayer::new(source).unwrap();
+        let mut heard = Vec::new();
+        for at in (1_000..until_ms).step_by(10).map(Moment::from_millis) {
+            packets.extract_if(.., |p| p.arrival <= at).for_each(|p| sink.push(p));
+            let mut out = [0.0; TICK_SAMPLES];
+            player.pull(at, &mut out);
+            heard.extend(out);
+        }
+        (heard, player.figures())
+    }
+
+    #[test]
+    fn a_sine_comes_out_whole_level_and_all() {
+        let (heard, figures) = play(packets(200, |_| 5), 5_000);
+        let quiet = heard[4_800..180_000].chunks(480).filter(|c| rms(c) < 0.15).count();
+        assert_eq!(quiet, 0, "no hole");
+        assert!((rms(&heard[48_000..96_000]) - 0.212).abs() < 0.02);
+        assert_eq!((figures.playout.played, figures.broken, figures.playout.lost), (200, 0, 0));
+    }
+
+    #[test]
+    fn a_lost_packet_leaves_no_hole() {
+        let mut all = packets(200, |_| 5);
+        all.retain(|p| p.frame.seq % 25 != 13);
+        let (heard, figures) = play(all, 5_000);
+        let quiet = heard[9_600..180_000].chunks(480).filter(|c| rms(c) < 0.1).count();
+        assert_eq!(quiet, 0);
+        assert_eq!(figures.playout.lost, 8);
+    }
+
+    #[test]
+    fn garbage_from_the_peer_is_silence_and_counted() {
+        let mut all = packets(20, |_| 5);
+        all.iter_mut().for_each(|p| p.frame.opus = vec![0xff; 7]);
+        let (heard, figures) = play(all, 1_600);
+        assert!(rms(&heard) < 0.01 && figures.broken == 20, "{figures:?}");
+    }
+}
