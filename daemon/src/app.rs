@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_base::{CallId, Moment, PeerId};
-use ahoy_call::{CallEvent, CommandError, Ring, Standing, Transaction, words};
+use ahoy_call::{CallEvent, CommandError, Standing, Transaction, words};
 use ahoy_net::Multiaddr;
 use ahoy_net_core::session::PathInfo;
 use ahoy_net_core::wire::card::Card;
@@ -16,7 +16,6 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::app_handle::{AppEnd, AppEvent, AppRequest};
 use crate::audio::AudioEvent;
 use crate::clock;
-use crate::echo;
 use crate::figures::Meters;
 use crate::identity::Identity;
 use crate::node::{Host, NetNews, Node};
@@ -63,7 +62,10 @@ struct Desk {
     echo: PeerId,
     contacts: BTreeMap<PeerId, Contact>,
     rows: BTreeMap<PeerId, ContactRow>,
+    /// In our card: who shows it was given the card by this person.
     invite: [u8; 16],
+    /// Of cards that were called without being added.
+    invites: BTreeMap<PeerId, [u8; 16]>,
     nearby: BTreeSet<PeerId>,
     names: BTreeMap<PeerId, String>,
     names_order: VecDeque<PeerId>,
@@ -90,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) name: String,
     pub(crate) settings: Settings,
     pub(crate) echo: PeerId,
+    pub(crate) invite: [u8; 16],
     pub(crate) mdns: bool,
     pub(crate) notices: Vec<Notice>,
 }
@@ -112,7 +115,8 @@ impl App {
             settings: parts.settings,
             contacts: BTreeMap::new(),
             rows: BTreeMap::new(),
-            invite: random::bytes(),
+            invite: parts.invite,
+            invites: BTreeMap::new(),
             nearby: BTreeSet::new(),
             names: BTreeMap::new(),
             names_order: VecDeque::new(),
@@ -246,7 +250,7 @@ impl App {
             Command::Dismiss { call } => Done::ByCall(Do::Dismiss { call }),
             Command::Mute { call, on } => Done::Now(self.mute(call, on)),
             Command::SetName { name } => Done::Now(self.set_name(&name)),
-            Command::AddContact { card } => Done::Now(self.desk.add_card(&card)),
+            Command::AddContact { card } => Done::Now(self.add_card(&card)),
             Command::AddNearby { peer_id } => Done::Now(self.desk.add_nearby(peer_id)),
             Command::RemoveContact { peer_id } => Done::Now(self.remove_contact(peer_id)),
             Command::RenameContact { peer_id, name } => {
@@ -299,6 +303,10 @@ impl App {
             self.desk.remember_name(found.peer, &name);
         }
         self.node.net().add_addresses(found.peer, found.addresses);
+        if let Some(invite) = found.invite {
+            self.desk.remember_invite(found.peer, invite);
+            self.node.greet(found.peer, &self.desk);
+        }
         let call = CallId::from_bytes(random::bytes());
         Done::ByCall(ahoy_call::Command::Dial { call, peer: found.peer, media: MediaKind::Voice })
     }
@@ -327,6 +335,15 @@ impl App {
         Ok(json!({}))
     }
 
+    fn add_card(&mut self, text: &str) -> Result<Value, UiError> {
+        let found = who::from_card(text)?;
+        let peer = found.peer;
+        let result = self.desk.add_card(found)?;
+        // If they are there already, they learn at once that this person has their card.
+        self.node.greet(peer, &self.desk);
+        Ok(result)
+    }
+
     fn remove_contact(&mut self, peer: PeerId) -> Result<Value, UiError> {
         if self.desk.rows.remove(&peer).is_none() {
             return Err(no_contact());
@@ -347,6 +364,14 @@ impl App {
         self.node.audio().set_ring_volume(self.desk.settings.ring_volume);
         Ok(json!({}))
     }
+}
+
+/// Somebody for the address book, as far as known.
+struct Entry {
+    peer: PeerId,
+    name: Option<String>,
+    addresses: Vec<String>,
+    invite: Option<[u8; 16]>,
 }
 
 /// How a command is answered.
@@ -419,8 +444,7 @@ impl Desk {
         self.rows.insert(row.peer, row);
     }
 
-    fn add_card(&mut self, text: &str) -> Result<Value, UiError> {
-        let found = who::from_card(text)?;
+    fn add_card(&mut self, found: who::Found) -> Result<Value, UiError> {
         if found.peer == self.identity.peer {
             return Err(UiError::new(
                 "That is your own card.",
@@ -430,7 +454,7 @@ impl Desk {
         }
         let addresses: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
         let name = found.name.map(|n| cut(&n)).filter(|n| !n.is_empty());
-        self.add(found.peer, name, addresses)
+        self.add(Entry { peer: found.peer, name, addresses, invite: found.invite })
     }
 
     fn add_nearby(&mut self, peer: PeerId) -> Result<Value, UiError> {
@@ -441,10 +465,11 @@ impl Desk {
                 "Wait until it shows up again, or ask for its card.",
             ));
         }
-        self.add(peer, None, Vec::new())
+        self.add(Entry { peer, name: None, addresses: Vec::new(), invite: None })
     }
 
-    fn add(&mut self, peer: PeerId, name: Option<String>, addresses: Vec<String>) -> Result<Value, UiError> {
+    fn add(&mut self, entry: Entry) -> Result<Value, UiError> {
+        let Entry { peer, name, addresses, invite } = entry;
         let known = self.rows.get(&peer);
         let mut all = addresses;
         all.extend(known.iter().flat_map(|row| row.addresses.clone()));
@@ -458,6 +483,7 @@ impl Desk {
             verified: known.map_or(Verified::Unverified, |row| row.verified),
             added_at_ms: known.map_or_else(clock::wall_ms, |row| row.added_at_ms),
             addresses: unique,
+            invite: invite.or_else(|| known.and_then(|row| row.invite)),
         };
         self.store.put_contact(&row)?;
         let result = json!({ "peer_id": peer.to_string(), "name": row.name });
@@ -488,6 +514,25 @@ impl Desk {
         }
     }
 
+    fn remember_invite(&mut self, peer: PeerId, invite: [u8; 16]) {
+        self.invites.insert(peer, invite);
+        // A handful at most are under way; which one goes makes no difference then.
+        while self.invites.len() > MAX_NAMES {
+            self.invites.pop_first();
+        }
+    }
+
+    /// Whoever shows our own card's invitation was given it by this person: both are in each other's address book.
+    fn on_invited(&mut self, peer: PeerId, name: &str) {
+        if self.contacts.contains_key(&peer) {
+            return;
+        }
+        let name = Some(cut(name)).filter(|name| !name.is_empty());
+        if let Err(error) = self.add(Entry { peer, name, addresses: Vec::new(), invite: None }) {
+            tracing::warn!(%error, "somebody with our card could not be added");
+        }
+    }
+
     /// Addresses that worked are dialled first next time.
     fn remember_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
         let Some(row) = self.rows.get_mut(&peer) else { return };
@@ -507,13 +552,14 @@ impl Desk {
     fn on_audio(&mut self, event: AudioEvent) {
         self.dirty = true;
         match event {
-            AudioEvent::DevicesChanged | AudioEvent::MicrophoneStart(_) | AudioEvent::SpeakerStart(_) => {}
-            AudioEvent::FirstAudio { call, at, .. } => self.tell(at, "first_audio", Some(call), json!({})),
+            AudioEvent::DevicesChanged => {}
+            AudioEvent::FirstAudio { call, peer, at } => {
+                let peer = json!({ "peer": peer.to_string() });
+                self.trace.event(at, "first_audio", json!({ "call": call.to_string(), "peer": peer["peer"] }));
+                self.tell(at, "first_audio", Some(call), peer);
+            }
             AudioEvent::DeviceLost { role, name, now_using } => {
-                let role = match role {
-                    crate::audio::Role::Microphone => "microphone",
-                    crate::audio::Role::Speaker => "speaker",
-                };
+                let role = role.word();
                 let using = now_using.as_deref().unwrap_or("nothing");
                 self.notice(
                     &format!("lost-{role}"),
@@ -553,6 +599,10 @@ impl Host for Desk {
 
     fn my_name(&self) -> String {
         self.name.clone()
+    }
+
+    fn invite_of(&self, peer: PeerId) -> Option<[u8; 16]> {
+        self.rows.get(&peer).and_then(|row| row.invite).or_else(|| self.invites.get(&peer).copied())
     }
 
     fn commit(&mut self, transaction: Transaction) {
@@ -631,7 +681,12 @@ impl Host for Desk {
                 self.tell(at, "peer_up", None, json!({ "peer_id": peer.to_string() }));
             }
             NetNews::Down(peer) => self.tell(at, "peer_down", None, json!({ "peer_id": peer.to_string() })),
-            NetNews::Named(peer, name) => self.remember_name(peer, &name),
+            NetNews::Named(peer, name, invite) => {
+                self.remember_name(peer, &name);
+                if invite == Some(self.invite) {
+                    self.on_invited(peer, &name);
+                }
+            }
             NetNews::Warning(text) => self.last_error = Some(text),
         }
     }

@@ -222,7 +222,7 @@ impl Driver {
         }
     }
 
-    async fn report(&self, event: TaskEvent) {
+    async fn report(&mut self, event: TaskEvent) {
         // The node outlives its sessions; if it is gone the process is stopping.
         let _ = self.events.send((self.call, event)).await;
     }

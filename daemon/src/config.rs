@@ -22,13 +22,13 @@ pub(crate) const KEYS: [Key; 19] = [
     Key { name: "no-ui", default: "off", kind: Kind::Value },
     Key { name: "mic", default: "", kind: Kind::Value },
     Key { name: "speaker", default: "", kind: Kind::Value },
-    Key { name: "camera", default: "null", kind: Kind::Later("null") },
-    Key { name: "screen", default: "null", kind: Kind::Later("null") },
-    Key { name: "video-out", default: "", kind: Kind::Later("") },
+    Key { name: "camera", default: "null", kind: Kind::Ignored("null") },
+    Key { name: "screen", default: "null", kind: Kind::Ignored("null") },
+    Key { name: "video-out", default: "", kind: Kind::Ignored("") },
     Key { name: "listen", default: "", kind: Kind::List },
     Key { name: "mdns", default: "on", kind: Kind::Value },
     Key { name: "bootstrap", default: "", kind: Kind::List },
-    Key { name: "relay", default: "off", kind: Kind::Later("off") },
+    Key { name: "relay", default: "off", kind: Kind::Ignored("off") },
     Key { name: "proxy", default: "", kind: Kind::Later("") },
     Key { name: "auto-answer", default: "", kind: Kind::Value },
     Key { name: "policy", default: "", kind: Kind::Later("") },
@@ -53,7 +53,10 @@ enum Kind {
     Value,
     /// Several, in variables separated by commas or spaces.
     List,
-    /// Part of the contract that this version does not have: no value but this one, which asks for nothing.
+    /// Part of the contract that this version does not have, and that a call can do without: said, then ignored. This
+    /// value asks for nothing.
+    Ignored(&'static str),
+    /// Part of the contract that this version does not have, and that nobody may believe to be in force: refused.
     Later(&'static str),
 }
 
@@ -110,6 +113,8 @@ pub(crate) struct Config {
     pub(crate) auto_answer: Option<AutoAnswer>,
     /// Where the trace goes.
     pub(crate) trace: Option<PathBuf>,
+    /// Options that ask for what this version does not have yet, and can do without.
+    pub(crate) later: Vec<String>,
     /// What is logged: a level, or directives like `info,ahoy=debug`.
     pub(crate) log: String,
     /// Every value with its origin, for `ahoy config`.
@@ -149,6 +154,7 @@ impl Config {
             }
         }
         values.refuse_what_comes_later()?;
+        let later = values.what_comes_later();
         let config = Config {
             ui: if values.switch("no-ui")? { None } else { Some(values.port("ui")?) },
             mic: values.text("mic"),
@@ -160,6 +166,7 @@ impl Config {
             trace: values.text("trace").map(PathBuf::from),
             log: values.text("log").unwrap_or_else(|| "info".to_owned()),
             effective: values.effective(&paths),
+            later,
             paths,
         };
         Ok(config)
@@ -241,6 +248,14 @@ impl Values {
             profile: self.text("profile"),
             portable: self.switch("portable")?,
         })
+    }
+
+    fn what_comes_later(&self) -> Vec<String> {
+        let asked = |key: &Key| {
+            let Kind::Ignored(nothing) = key.kind else { return None };
+            self.text(key.name).filter(|text| text != nothing).map(|_| self.stands(key.name))
+        };
+        KEYS.iter().filter_map(asked).collect()
     }
 
     fn refuse_what_comes_later(&self) -> Result<(), UiError> {

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use ahoy_base::{CallId, Moment, PeerId};
 use ahoy_call::{AutoAnswer, CallEvent, Calls, CallsConfig, CommandError, Restored, Standing, Transaction};
 use ahoy_net::{Multiaddr, NetConfig};
+use ahoy_net_core::session::PathInfo;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::audio::{self, AudioConfig};
@@ -29,8 +30,8 @@ const LOOP: &str = "loop:echo";
 /// When not even loopback can be listened on.
 pub(crate) async fn start(identity: &Identity, owner: PeerId) -> Result<Vec<Multiaddr>, ahoy_net::Error> {
     let config = NetConfig {
-        secret: identity.signing_seed(),
-        listen: vec![Multiaddr::from(Ipv4Addr::LOCALHOST).with_udp(0), Multiaddr::from(Ipv4Addr::LOCALHOST).with_tcp(0)],
+        secret: *identity.signing_key,
+        listen: NetConfig::loopback(),
         media_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         mdns: false,
         bootstrap: Vec::new(),
@@ -44,13 +45,14 @@ pub(crate) async fn start(identity: &Identity, owner: PeerId) -> Result<Vec<Mult
         speaker: LOOP.to_owned(),
         trace: Trace::off(),
         ring: false,
+        ring_volume: 0,
     };
     let audio = audio::start(audio_config, audio_events);
     let calls = Calls::new(
         clock::now(),
         clock::wall_ms(),
         CallsConfig {
-            me: identity.peer(),
+            me: identity.peer,
             seed: random::bytes(),
             auto_answer: AutoAnswer::Contacts,
             strangers_may_ring: false,
@@ -88,10 +90,16 @@ impl Host for EchoHost {
         NAME.to_owned()
     }
 
+    fn invite_of(&self, _: PeerId) -> Option<[u8; 16]> {
+        None
+    }
+
     /// Nothing is kept: an echo has no past.
     fn commit(&mut self, _: Transaction) {}
 
     fn on_call(&mut self, _: Moment, _: CallId, _: CallEvent) {}
+
+    fn on_path(&mut self, _: Moment, _: CallId, _: PathInfo) {}
 
     fn on_reply(&mut self, _: [u8; 16], _: Result<CallId, CommandError>) {}
 

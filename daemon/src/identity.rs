@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use ahoy_base::PeerId;
+use ahoy_net_core::session::LocalIdentity;
 use zeroize::Zeroizing;
 
 use crate::paths::{narrow_file, private_file, write_atomically};
@@ -74,6 +75,11 @@ impl Identity {
         }
         let [signing, noise] = *keys;
         Ok(Identity::from_keys(signing, noise))
+    }
+
+    /// The keys as sessions take them.
+    pub(crate) fn local(&self) -> LocalIdentity {
+        LocalIdentity { peer: self.peer, signing_key: *self.signing_key, noise_static: *self.noise_static }
     }
 
     fn from_keys(signing_key: [u8; 32], noise_static: [u8; 32]) -> Identity {

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ahoy_base::{CallId, MessageId, Moment, PeerId};
 use ahoy_call::{
-    CallEvent, Calls, Command, CommandError, Input, Output, SessionCommand, Standing, Transaction,
+    AutoAnswer, CallEvent, Calls, Command, CommandError, Input, Output, SessionCommand, Standing, Transaction,
 };
 use ahoy_net::{Multiaddr, Net, NetEvent};
-use ahoy_net_core::session::{LocalIdentity, SessionConfig};
+use ahoy_net_core::session::{LocalIdentity, PathInfo, SessionConfig, SessionEvent};
 use ahoy_net_core::wire::signal::{Envelope, Signal};
 use tokio::sync::mpsc;
 
@@ -30,10 +30,14 @@ pub(crate) trait Host {
     fn standing(&self, peer: PeerId) -> Standing;
     /// The name that `Hello` carries.
     fn my_name(&self) -> String;
+    /// The invitation of the card that `peer` gave to this person, if they gave one.
+    fn invite_of(&self, peer: PeerId) -> Option<[u8; 16]>;
     /// Stores durably before it returns. A failure is the host's to report; the call goes on in memory.
     fn commit(&mut self, transaction: Transaction);
     /// A call changed.
     fn on_call(&mut self, at: Moment, call: CallId, event: CallEvent);
+    /// The sound of a call takes this way, or its round trip changed.
+    fn on_path(&mut self, at: Moment, call: CallId, path: PathInfo);
     /// A command was carried out, or not.
     fn on_reply(&mut self, id: [u8; 16], result: Result<CallId, CommandError>);
     /// The network has news that are not a call's.
@@ -52,8 +56,8 @@ pub(crate) enum NetNews {
     Up(PeerId),
     /// It can't any more.
     Down(PeerId),
-    /// A device said its name.
-    Named(PeerId, String),
+    /// A device said its name, and maybe the invitation of the card that it was given.
+    Named(PeerId, String, Option<[u8; 16]>),
     /// Something works less well than it could, in plain words.
     Warning(String),
 }
@@ -147,6 +151,7 @@ impl Node {
         match input {
             NodeInput::Net(event) => self.on_net(now, event, host),
             NodeInput::Task(call, TaskEvent::Handshake(bytes)) => self.send_handshake(call, bytes),
+            NodeInput::Task(call, TaskEvent::Session(SessionEvent::Path(path))) => host.on_path(now, call, path),
             NodeInput::Task(call, TaskEvent::Session(event)) => {
                 self.calls.handle(now, clock::wall_ms(), Input::Session { call, event });
             }
@@ -162,6 +167,11 @@ impl Node {
         }
         self.calls.handle(clock::now(), clock::wall_ms(), Input::Command { id, command });
         self.drain(host);
+    }
+
+    /// Changes who is answered by the machine, and who may ring.
+    pub(crate) fn configure(&mut self, auto_answer: AutoAnswer, strangers_may_ring: bool) {
+        self.calls.configure(auto_answer, strangers_may_ring);
     }
 
     /// Does what `Calls` wants before anything happened: what a restart left over.
@@ -223,7 +233,7 @@ impl Node {
             }
         };
         match (envelope.body, envelope.call) {
-            (Signal::Hello { name, .. }, _) => host.on_net(now, NetNews::Named(from, name)),
+            (Signal::Hello { name, invite, .. }, _) => host.on_net(now, NetNews::Named(from, name, invite)),
             (Signal::Handshake { bytes }, Some(call)) => {
                 let of_peer = self.calls.calls().any(|c| c.id() == call && c.peer() == from);
                 if let (true, Some(task)) = (of_peer, self.tasks.get(&call)) {
@@ -309,11 +319,16 @@ impl Node {
         self.send(peer, &self.unnumbered(Some(call), Signal::Handshake { bytes }));
     }
 
-    fn greet(&self, peer: PeerId, host: &dyn Host) {
+    /// Says who we are to a device with an open stream; to others it is said when theirs opens.
+    pub(crate) fn greet(&self, peer: PeerId, host: &dyn Host) {
+        if !self.up.contains(&peer) {
+            return;
+        }
         let hello = Signal::Hello {
             name: host.my_name(),
             version: PROTOCOL_VERSION,
             agent: concat!("ahoy/", env!("CARGO_PKG_VERSION")).to_owned(),
+            invite: host.invite_of(peer),
         };
         self.send(peer, &self.unnumbered(None, hello));
     }

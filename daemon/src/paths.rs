@@ -88,6 +88,11 @@ impl Paths {
         self.data.join("identity.key")
     }
 
+    /// Where the keys of the Echo contact lie: it stays the same across restarts.
+    pub(crate) fn echo_identity(&self) -> PathBuf {
+        self.data.join("echo.key")
+    }
+
     /// Where contacts, calls and settings lie.
     pub(crate) fn database(&self) -> PathBuf {
         self.data.join("ahoy.db")

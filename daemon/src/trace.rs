@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use ahoy_base::Moment;
 use serde_json::{Value, json};
@@ -17,7 +18,13 @@ const MAX_WAITING: usize = 4_096;
 
 /// A place to report events to. Cheap to clone; does nothing when off.
 #[derive(Clone)]
-pub(crate) struct Trace(Option<SyncSender<String>>);
+pub(crate) struct Trace(Option<SyncSender<Line>>);
+
+enum Line {
+    Event(String),
+    /// The last one; answered once all before it is on its way to the disk.
+    Close(SyncSender<()>),
+}
 
 impl Trace {
     /// A trace that goes nowhere.
@@ -38,6 +45,16 @@ impl Trace {
         Ok(trace)
     }
 
+    /// Waits a moment for all lines to be written; none is written after it.
+    pub(crate) fn close(&self) {
+        let Some(sender) = &self.0 else { return };
+        let (done, written) = sync_channel(1);
+        // A dead disk has ended the thread; there is nothing to wait for then.
+        if sender.try_send(Line::Close(done)).is_ok() {
+            let _ = written.recv_timeout(Duration::from_millis(200));
+        }
+    }
+
     /// Reports `name` at `at`, with `fields` (a JSON object) beside it. Never blocks.
     pub(crate) fn event(&self, at: Moment, name: &str, fields: Value) {
         let Some(sender) = &self.0 else { return };
@@ -48,19 +65,29 @@ impl Trace {
             line.extend(more);
         }
         // A full queue or a dead disk costs trace lines, never the call.
-        let _ = sender.try_send(Value::Object(line).to_string());
+        let _ = sender.try_send(Line::Event(Value::Object(line).to_string()));
     }
 }
 
-fn write_lines(file: std::fs::File, lines: &Receiver<String>) {
+fn write_lines(file: std::fs::File, lines: &Receiver<Line>) {
     let mut out = BufWriter::new(file);
-    while let Ok(line) = lines.recv() {
-        let mut result = writeln!(out, "{line}");
+    while let Ok(first) = lines.recv() {
+        let mut result = Ok(());
+        let mut close = None;
         // All that waits goes out in one write, and nothing stays in memory while the queue is empty.
-        for line in lines.try_iter() {
-            result = result.and_then(|()| writeln!(out, "{line}"));
+        for line in std::iter::once(first).chain(lines.try_iter()) {
+            match line {
+                Line::Event(line) => result = result.and_then(|()| writeln!(out, "{line}")),
+                Line::Close(done) => close = Some(done),
+            }
         }
-        if let Err(error) = result.and_then(|()| out.flush()) {
+        let result = result.and_then(|()| out.flush());
+        if let Some(done) = close {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
+            return;
+        }
+        if let Err(error) = result {
             tracing::warn!(%error, "trace file can't be written; tracing stops, calls go on");
             return;
         }

@@ -13,7 +13,7 @@ use crate::echo;
 use crate::node::Node;
 use crate::view::{
     AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, Contact, Device, DeviceState, Devices, Direction,
-    Ended, EndedReason, HoldView, Me, Media, Nearby, Notice, PathKind, PathView, PeerKind, Presence, Quality,
+    Ended, EndedReason, HoldView, Me, Media, Nearby, Notice, PathKind, PathView, PeerKind, Presence, QrCode, Quality,
     QualityWord, Ready, ReadyState, Recent, Security, Settings, Verified, View, from_word,
 };
 
@@ -64,6 +64,44 @@ pub(crate) fn build(sources: Sources<'_>, revision: u64, now_ms: u64) -> View {
         settings: sources.settings,
         sessions: Vec::new(),
         notices: sources.notices,
+    }
+}
+
+/// What is shown before the app has looked at anything.
+pub(crate) fn empty(me: PeerId) -> View {
+    let chosen = || ChosenDevice { id: "default".to_owned(), state: DeviceState::Ok, message: None };
+    View {
+        revision: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now_ms: 0,
+        me: Me {
+            name: String::new(),
+            peer_id: me,
+            card: String::new(),
+            card_qr: QrCode { size: 0, rows: Vec::new() },
+            addresses: Vec::new(),
+        },
+        ready: Ready {
+            state: ReadyState::Connecting,
+            text: "Connecting".to_owned(),
+            listening: Vec::new(),
+            media_ports: Vec::new(),
+            last_error: None,
+            mdns: false,
+        },
+        contacts: Vec::new(),
+        nearby: Vec::new(),
+        calls: Vec::new(),
+        recent: Vec::new(),
+        devices: Devices {
+            microphones: Vec::new(),
+            speakers: Vec::new(),
+            microphone: chosen(),
+            speaker: chosen(),
+        },
+        settings: Settings::default(),
+        sessions: Vec::new(),
+        notices: Vec::new(),
     }
 }
 

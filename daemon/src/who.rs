@@ -15,6 +15,8 @@ pub(crate) struct Found {
     pub(crate) name: Option<String>,
     /// Where they may be reached.
     pub(crate) addresses: Vec<Multiaddr>,
+    /// The invitation of their card.
+    pub(crate) invite: Option<[u8; 16]>,
 }
 
 /// Understands `words`. `known`: everybody with a name here, contacts before people nearby.
@@ -28,7 +30,7 @@ pub(crate) fn find<'a>(
     known: impl Iterator<Item = (PeerId, &'a str)>,
 ) -> Result<Found, UiError> {
     let words = words.trim();
-    let found = |peer| Found { peer, name: None, addresses: Vec::new() };
+    let found = |peer| Found { peer, name: None, addresses: Vec::new(), invite: None };
     if let Ok(peer) = words.parse::<PeerId>() {
         return Ok(found(peer));
     }
@@ -57,7 +59,7 @@ pub(crate) fn from_card(text: &str) -> Result<Found, UiError> {
     })?;
     let addresses = card.addresses.iter().filter_map(|a| a.parse().ok()).collect();
     let name = Some(card.name.clone()).filter(|n| !n.trim().is_empty());
-    Ok(Found { peer: card.peer, name, addresses })
+    Ok(Found { peer: card.peer, name, addresses, invite: Some(card.invite) })
 }
 
 fn from_address(address: Multiaddr) -> Result<Found, UiError> {
@@ -72,7 +74,7 @@ fn from_address(address: Multiaddr) -> Result<Found, UiError> {
     if matches!(bare.iter().last(), Some(Protocol::P2p(_))) {
         bare.pop();
     }
-    Ok(Found { peer, name: None, addresses: vec![bare] })
+    Ok(Found { peer, name: None, addresses: vec![bare], invite: None })
 }
 
 fn by_name<'a>(words: &str, known: impl Iterator<Item = (PeerId, &'a str)>) -> Result<PeerId, UiError> {

@@ -16,7 +16,8 @@ pub const MAX_STRETCH: usize = MAX_PERIOD;
 
 /// Takes one pitch period out of `samples` and gives the new length; the same length if nothing fits.
 ///
-/// `samples`: at least 1200, mono 48 kHz; what lies behind the new length is left over. Allocation-free.
+/// `samples`: mono 48 kHz, periods of up to half of it are found; what lies behind the new length is left over.
+/// Allocation-free.
 pub fn accelerate(samples: &mut [f32]) -> usize {
     let length = samples.len();
     let Some(period) = period(samples) else { return length };
@@ -32,7 +33,7 @@ pub fn accelerate(samples: &mut [f32]) -> usize {
 
 /// Puts one pitch period into the first `length` of `samples` and gives the new length; the same if nothing fits.
 ///
-/// `samples` must have room for [`MAX_STRETCH`] more than `length`, and `length` be at least 1200. Allocation-free.
+/// `samples` must have room for [`MAX_STRETCH`] more than `length`. Allocation-free.
 pub fn expand(samples: &mut [f32], length: usize) -> usize {
     let Some(period) = samples.get(..length).and_then(period) else { return length };
     if length + period > samples.len() {
@@ -98,6 +99,9 @@ mod tests {
 
     #[test]
     fn faster_is_shorter_by_a_period_and_has_no_click() {
+        let mut short = tone(960);
+        let n = accelerate(&mut short);
+        assert!(n <= 720 && smooth(&short[..n]), "a single packet is enough");
         let mut samples = tone(1_440);
         let n = accelerate(&mut samples);
         assert!(n < 1_440 && n >= 1_440 - MAX_PERIOD);

@@ -14,6 +14,7 @@ use rtrb::Consumer;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::BITRATE;
 use super::callback::DeviceClock;
 use super::levels::SharedLevels;
 use crate::trace::Trace;
@@ -106,9 +107,11 @@ struct Capture {
 
 impl Capture {
     fn new(levels: Arc<SharedLevels>, trace: Trace) -> Result<Capture, CodecError> {
+        let mut encoder = OpusEncoder::new()?;
+        encoder.set_bitrate(BITRATE)?;
         Ok(Capture {
             source: None,
-            encoder: OpusEncoder::new()?,
+            encoder,
             calls: BTreeMap::new(),
             muted: BTreeMap::new(),
             frame: Vec::with_capacity(FRAME_SAMPLES),

@@ -22,9 +22,8 @@ mod virtual_device;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 
-use ahoy_base::{CallId, EncodedAudio, Moment, PeerId};
+use ahoy_base::{Bitrate, CallId, EncodedAudio, Moment, PeerId};
 use ahoy_call::Ring;
-use ahoy_net_core::receive::ReceivedAudio;
 use tokio::sync::mpsc;
 
 use crate::trace::Trace;
@@ -34,6 +33,8 @@ use levels::SharedLevels;
 
 pub(crate) use peer_player::{PeerFigures, PeerSink};
 
+/// What the microphone's encoder aims at: transparent for speech at 20 ms.
+pub(crate) const BITRATE: Bitrate = Bitrate::kbps(32);
 /// Orders that may wait for the desk; each is a click or a change of a call.
 const MAX_ORDERS: usize = 256;
 

@@ -12,7 +12,7 @@ const STEPS: [&str; 1] = ["
 CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE contact (
     peer BLOB PRIMARY KEY, name TEXT NOT NULL, verified TEXT NOT NULL, added_at_ms INTEGER NOT NULL,
-    addresses TEXT NOT NULL
+    addresses TEXT NOT NULL, invite BLOB
 ) STRICT;
 CREATE TABLE call (
     id BLOB PRIMARY KEY, peer BLOB NOT NULL, direction TEXT NOT NULL, media TEXT NOT NULL, phase TEXT NOT NULL,

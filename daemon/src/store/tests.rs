@@ -174,6 +174,7 @@ fn contacts_settings_and_values_stay() {
         verified: Verified::Unverified,
         added_at_ms: 7,
         addresses: vec!["/ip4/1.2.3.4/tcp/5".into(), "/ip6/::1/tcp/6".into()],
+        invite: Some([9; 16]),
     };
     store.put_contact(&row).unwrap();
     row.verified = Verified::Changed;

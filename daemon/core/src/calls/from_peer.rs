@@ -191,11 +191,11 @@ impl Calls {
         };
         let machine_answers = match self.config.auto_answer {
             AutoAnswer::Off => false,
-            AutoAnswer::Contacts => offer.known == Standing::Contact,
-            AutoAnswer::All => true,
+            AutoAnswer::Contacts => offer.known == Standing::Contact && alert == Alert::Ring,
+            AutoAnswer::All => alert != Alert::Waiting && !talking,
         };
         self.begin_incoming(offer, alert);
-        if machine_answers && alert == Alert::Ring {
+        if machine_answers {
             self.apply_quietly(offer.id, Event::Answer);
         } else if alert != Alert::Request {
             // The same as for a stream that comes up: a fresh session, and word that it rings.

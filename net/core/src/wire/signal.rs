@@ -36,6 +36,8 @@ pub enum Signal {
         version: u32,
         /// Program and version.
         agent: String,
+        /// From the receiver's contact card: proof that they gave it to this person.
+        invite: Option<[u8; 16]>,
     },
     /// A message that needs an ack was stored.
     Ack {
@@ -180,9 +182,12 @@ impl Envelope {
 impl From<&Signal> for pb::Body {
     fn from(signal: &Signal) -> pb::Body {
         match signal {
-            Signal::Hello { name, version, agent } => {
-                pb::Body::Hello(pb::Hello { name: name.clone(), version: *version, agent: agent.clone() })
-            }
+            Signal::Hello { name, version, agent, invite } => pb::Body::Hello(pb::Hello {
+                name: name.clone(),
+                version: *version,
+                agent: agent.clone(),
+                invite: invite.map(Vec::from).unwrap_or_default(),
+            }),
             Signal::Ack { of } => pb::Body::Ack(pb::Ack { of: of.as_bytes().to_vec() }),
             Signal::Offer { media, expires_in_ms, resume } => pb::Body::Offer(pb::Offer {
                 media: media_number(*media),
@@ -221,6 +226,7 @@ impl TryFrom<pb::Body> for Signal {
                 name: m.name.chars().take(MAX_NAME).collect(),
                 version: m.version,
                 agent: m.agent.chars().take(MAX_NAME).collect(),
+                invite: m.invite.try_into().ok(),
             },
             pb::Body::Ack(m) => {
                 Signal::Ack { of: MessageId::from_slice(&m.of).ok_or(SignalError::Missing("what it acks"))? }
@@ -327,6 +333,8 @@ mod pb {
         pub(super) version: u32,
         #[prost(string, tag = "3")]
         pub(super) agent: String,
+        #[prost(bytes = "vec", tag = "4")]
+        pub(super) invite: Vec<u8>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -385,7 +393,8 @@ mod tests {
 
     fn all() -> Vec<Signal> {
         vec![
-            Signal::Hello { name: "Ann".into(), version: 1, agent: "ahoy/0.1.0".into() },
+            Signal::Hello { name: "Ann".into(), version: 1, agent: "ahoy/0.1.0".into(), invite: None },
+            Signal::Hello { name: "Ann".into(), version: 1, agent: "ahoy/0.1.0".into(), invite: Some([5; 16]) },
             Signal::Ack { of: MessageId::from_bytes([9; 16]) },
             Signal::Offer { media: MediaKind::Voice, expires_in_ms: 45_000, resume: false },
             Signal::Offer { media: MediaKind::Video, expires_in_ms: 30_000, resume: true },
