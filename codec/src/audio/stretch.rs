@@ -51,13 +51,11 @@ pub fn expand(samples: &mut [f32], length: usize) -> usize {
 
 /// The period at which the beginning of `samples` repeats; `None` if it does not, and is loud.
 fn period(samples: &[f32]) -> Option<usize> {
-    if samples.len() < 2 * MAX_PERIOD {
-        return None;
-    }
-    let energy = mean_square(samples.get(..2 * MAX_PERIOD)?);
+    let longest = MAX_PERIOD.min(samples.len() / 2);
+    let energy = mean_square(samples.get(..2 * longest)?);
     // Coarse at a quarter of the rate, then exact around the best.
-    let coarse = best(samples, (MIN_PERIOD..=MAX_PERIOD).step_by(4), 4)?.0;
-    let exact = coarse.saturating_sub(4).max(MIN_PERIOD)..=(coarse + 4).min(MAX_PERIOD);
+    let coarse = best(samples, (MIN_PERIOD..=longest).step_by(4), 4)?.0;
+    let exact = coarse.saturating_sub(4).max(MIN_PERIOD)..=(coarse + 4).min(longest);
     let (period, likeness) = best(samples, exact, 1)?;
     (likeness >= MIN_LIKENESS || energy < QUIET).then_some(period)
 }
