@@ -85,11 +85,14 @@ export function meter(decibels) {
   return Math.min(1, Math.max(0, (decibels + 60) / 60))
 }
 
-/** A stable hue for a person, degrees. @param {string} peer */
+/** Hues that look well in both themes, degrees. */
+const HUES = [168, 28, 262, 212, 44, 340, 120, 318, 190, 290]
+
+/** A stable hue for a person. @param {string} peer */
 export function hue(peer) {
   let sum = 7
   for (const letter of peer.slice(-8)) sum = (sum * 31 + letter.charCodeAt(0)) % 3600
-  return (sum % 24) * 15
+  return HUES[sum % HUES.length]
 }
 
 /** First letter of a name as a person would draw it. @param {string} name */

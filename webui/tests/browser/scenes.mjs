@@ -56,6 +56,8 @@ export async function open(page, daemon, scene) {
   await page.waitForSelector('#app > *:not(.center), .first')
   await page.evaluate(() => document.fonts.ready)
   for (const key of scene.press ?? []) await page.keyboard.press(key)
-  if (scene.click) await page.locator(scene.click).first().click()
+  // What narrow windows do not show can't be pressed there.
+  const target = page.locator(scene.click ?? 'body').first()
+  if (scene.click && await target.isVisible()) await target.click()
   await page.waitForTimeout(120)
 }

@@ -11,7 +11,9 @@ const browser = await launch()
 for (const [size, viewport] of Object.entries({ wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } })) {
   for (const theme of /** @type {const} */ (['light', 'dark'])) {
     const context = await browser.newContext({ viewport, colorScheme: theme, reducedMotion: 'reduce' })
-    await context.addInitScript(() => localStorage.setItem('ahoy.token', 'mock'))
+    await context.addInitScript(() => {
+      if (location.protocol === 'http:') localStorage.setItem('ahoy.token', 'mock')
+    })
     const page = await context.newPage()
     page.on('console', (message) => message.type() === 'error' && console.error(message.text()))
     page.on('pageerror', (error) => console.error(String(error)))

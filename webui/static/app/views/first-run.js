@@ -20,7 +20,7 @@ export function FirstRun({ state, view }) {
   const step = state.first ?? 'name'
   const at = STEPS.indexOf(step)
   return html`<main class="first"><div class="first-in"><span class="logo" aria-hidden="true"></span>
-    <p class="steps" aria-label=${t('first.step', { n: at + 1, of: STEPS.length })}>${STEPS.map((each, n) => html`<i key=${each} class=${n <= at ? 'on' : ''}></i>`)}</p>
+    <p class="steps" role="img" aria-label=${t('first.step', { n: at + 1, of: STEPS.length })}>${STEPS.map((each, n) => html`<i key=${each} class=${n <= at ? 'on' : ''}></i>`)}</p>
     ${step === 'name' && html`<${Name} view=${view} />`}
     ${step === 'sound' && html`<${Sound} view=${view} />`}
     ${step === 'card' && html`<${Share} view=${view} />`}</div></main>`

@@ -23,14 +23,15 @@ export function Home({ state, view }) {
   return html`<div class=${'app' + (detail ? ' detail' : '')}>
     <a class="skip" href="#main" onClick=${skip}>${t('skip')}</a>
     <${Sections} state=${state} view=${view} />
+    <main class="both"><h1 class="sr">${t('nav.' + page)}</h1>
     ${page === 'people' && html`<${People} state=${state} view=${view} />`}
     ${page === 'calls' && html`<${Calls} state=${state} view=${view} />`}
     ${page === 'settings' && html`<${SettingsList} state=${state} />`}
-    <main id="main" class="main" tabindex="-1">
+    <section id="main" class="main" tabindex="-1" aria-label=${contact?.name ?? t('details')}>
       ${page === 'settings' ? html`<${Settings} state=${state} view=${view} section=${section ?? 'profile'} />`
         : contact ? html`<${Conversation} state=${state} view=${view} contact=${contact} key=${contact.peer_id} />`
           : html`<${Empty} view=${view} />`}
-    </main></div>`
+    </section></main></div>`
 }
 
 /** A fragment is an address here, so the skip link moves the focus itself. @param {Event} event */
@@ -55,12 +56,12 @@ function Sections({ state, view }) {
       <${Avatar} peer=${view.me.peer_id} name=${view.me.name} online=${view.ready.state === 'ready'} /></button></nav>`
 }
 
-/** @param {{state: State, title: string, children?: any}} props */
-function Side({ state, title, children }) {
-  return html`<section class="side" aria-labelledby="side-title">${children}<${Footer} state=${state} title=${title} /></section>`
+/** @param {{state: State, children?: any}} props */
+function Side({ state, children }) {
+  return html`<section class="side" aria-labelledby="side-title">${children}<${Footer} state=${state} /></section>`
 }
 
-/** @param {{state: State, title: string}} props */
+/** Whether people can ring. @param {{state: State}} props */
 function Footer({ state }) {
   const ready = state.view?.ready
   if (!ready) return null
@@ -75,8 +76,8 @@ function People({ state, view }) {
   const nearby = nearbyRows(view, state.search)
   const card = cardIn(state.search)
   const add = () => dispatch({ type: 'dialog', dialog: { kind: 'add', card: card ?? '' } })
-  return html`<${Side} state=${state} title=${t('nav.people')}>
-    <header class="sh"><h1 id="side-title">${t('nav.people')}</h1>
+  return html`<${Side} state=${state}>
+    <header class="sh"><h2 id="side-title">${t('nav.people')}</h2>
       <button type="button" class="icb" aria-label=${t('people.add')} onClick=${add}><${Icon} name="i-user-plus" /></button>
       <button type="button" class="cta" onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'new-call' } })}><${Icon} name="i-plus" small />${t('people.new-call')}</button></header>
     <label class="search"><${Icon} name="i-search" small /><span class="sr">${t('people.search')}</span>
@@ -84,12 +85,12 @@ function People({ state, view }) {
         onInput=${(/** @type {any} */ event) => dispatch({ type: 'search', text: event.currentTarget.value })} /><kbd>Ctrl K</kbd></label>
     <div class="rows">
       ${card && html`<button type="button" class="row act-row" onClick=${add}><span class="av flat"><${Icon} name="i-user-plus" /></span><span class="rx"><span class="rn">${t('people.add-card')}</span></span></button>`}
-      ${nearby.length > 0 && html`<h2 class="rows-h">${t('people.nearby')}</h2><ul role="list">${nearby.map((each) => html`<li class="row" key=${each.peer_id}>
+      ${nearby.length > 0 && html`<h3 class="rows-h">${t('people.nearby')}</h3><ul role="list">${nearby.map((each) => html`<li class="row" key=${each.peer_id}>
         <${Avatar} peer=${each.peer_id} name=${each.name || '?'} online=${true} />
         <span class="rx"><span class="rn">${each.name || t('people.unnamed')}</span><span class="r2"><${Icon} name="i-wifi" small /><span class="rt">${t('people.on-network')}</span></span></span>
         <button type="button" class="icb" aria-label=${t('people.add-nearby', { name: each.name })} onClick=${() => send({ do: 'add_nearby', peer_id: each.peer_id })}><${Icon} name="i-user-plus" /></button>
         <button type="button" class="icb go" aria-label=${t('call.voice-to', { name: each.name })} onClick=${() => send({ do: 'dial', who: each.peer_id, media: 'voice' })}><${Icon} name="i-phone" /></button></li>`)}</ul>
-        <h2 class="rows-h">${t('people.contacts')}</h2>`}
+        <h3 class="rows-h">${t('people.contacts')}</h3>`}
       <ul role="list">${rows.map((row) => html`<${PersonRow} row=${row} selected=${state.route.peer === row.contact.peer_id} key=${row.contact.peer_id} />`)}</ul>
       ${rows.length + nearby.length === 0 && !card && html`<p class="none">${t('people.none', { what: state.search })}</p>`}
       ${view.contacts.length <= 1 && state.search === '' && html`<div class="invite"><b>${t('people.empty')}</b><p>${t('people.empty-do')}</p>
@@ -128,8 +129,8 @@ function Calls({ state, view }) {
   useEffect(() => dispatch({ type: 'seen', at_ms: newest }), [newest])
   const rows = view.recent.filter((each) => matches(each.name, state.search))
   const busy = runningCall(state) !== null
-  return html`<${Side} state=${state} title=${t('nav.calls')}>
-    <header class="sh"><h1 id="side-title">${t('nav.calls')}</h1>
+  return html`<${Side} state=${state}>
+    <header class="sh"><h2 id="side-title">${t('nav.calls')}</h2>
       ${view.recent.length > 0 && html`<button type="button" class="icb" aria-label=${t('calls.clear')} onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'clear-recent' } })}><${Icon} name="i-trash-2" /></button>`}
       <button type="button" class="cta" onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'new-call' } })}><${Icon} name="i-plus" small />${t('people.new-call')}</button></header>
     <label class="search"><${Icon} name="i-search" small /><span class="sr">${t('calls.search')}</span>
@@ -145,8 +146,8 @@ function Calls({ state, view }) {
 
 /** @param {{state: State}} props */
 function SettingsList({ state }) {
-  return html`<${Side} state=${state} title=${t('nav.settings')}>
-    <header class="sh"><h1 id="side-title">${t('nav.settings')}</h1></header><span></span>
+  return html`<${Side} state=${state}>
+    <header class="sh"><h2 id="side-title">${t('nav.settings')}</h2></header><span></span>
     <div class="rows"><ul role="list">${SETTINGS.map(({ id, icon }) => {
       const on = (state.route.section ?? 'profile') === id
       return html`<li key=${id}><a class=${'row' + (on ? ' sel' : '')} href=${hrefOf({ page: 'settings', section: id })} aria-current=${on ? 'true' : undefined}>

@@ -32,9 +32,9 @@ export function Stage({ state, view, call }) {
       <div class="tr"><button type="button" class="glass round hide-m" aria-label=${t('stage.full')} aria-keyshortcuts="f" onClick=${toggleFullScreen}><${Icon} name="i-maximize-2" /></button></div></header>
     ${others.map((other) => html`<div class="other" key=${other.id}><${Icon} name="i-pause" small /><span>${t('stage.other', { name: other.peer.name })}</span>
       <button type="button" class="glass" onClick=${() => { send({ do: 'hold', call: call.id, on: true }); send({ do: 'hold', call: other.id, on: false }); dispatch({ type: 'stage', call: other.id }) }}>${t('stage.switch')}</button></div>`)}
-    <main class="stage" aria-label=${t('stage.call')}><${Tile} state=${state} call=${call} />
-      ${call.state !== 'ended' && html`<${Self} view=${view} call=${call} />`}</main>
-    <p class="caption" aria-live="off">${warning(view, call)}</p>
+    <main class="stage" aria-label=${t('stage.call')}><div class="floor"><${Tile} call=${call} />
+      ${call.state !== 'ended' && html`<${Self} view=${view} call=${call} />`}</div>
+      <p class="caption">${warning(view, call)}</p></main>
     ${call.state === 'ended' ? html`<${Over} call=${call} />` : call.state === 'interrupted' ? html`<${Interrupted} call=${call} />`
       : html`<${Controls} state=${state} view=${view} call=${call} />`}</div>`
 }
@@ -48,8 +48,8 @@ function statusLine(call) {
     const icon = call.peer.verified === 'verified' ? 'i-shield-check' : 'i-shield'
     parts.push(html`<button type="button" class="lock" data-opens="security" aria-haspopup="dialog" onClick=${() => dispatch({ type: 'popover', popover: 'security' })}><${Icon} name=${icon} small /><span>${t(call.peer.kind === 'echo' ? 'trust.echo' : 'trust.' + call.peer.verified)}</span></button>`)
   }
-  if (call.path) parts.push(html`<button type="button" class="lock wide" data-opens="stats" aria-haspopup="dialog" onClick=${() => dispatch({ type: 'popover', popover: 'stats' })}>${pathWords(call)}</button>`)
-  return parts.flatMap((part, n) => (n === 0 ? [part] : [html`<span class="dot"></span>`, part]))
+  if (call.path) parts.push(html`<button type="button" class="lock only-w" data-opens="stats" aria-haspopup="dialog" onClick=${() => dispatch({ type: 'popover', popover: 'stats' })}>${pathWords(call)}</button>`)
+  return parts.flatMap((part, n) => (n === 0 ? [part] : [html`<span class=${n === 2 ? 'dot only-w' : 'dot'}></span>`, part]))
 }
 
 /** @param {Call} call */
@@ -59,7 +59,7 @@ function pathWords(call) {
   return call.path.rtt_ms === null ? kind : `${kind} · ${millis(call.path.rtt_ms)}`
 }
 
-/** The other person: a picture, a ring while they speak, and what is going on. @param {{state: State, call: Call}} props */
+/** The other person: a picture, a ring while they speak, and what is going on. @param {{call: Call}} props */
 function Tile({ call }) {
   const { loud_at, levels: now_levels } = levels.value
   const live = call.state === 'active' && !call.hold.local && !call.hold.remote
@@ -69,8 +69,7 @@ function Tile({ call }) {
   return html`<div class=${'tile' + (speaking ? ' speaking' : '') + (call.state === 'reconnecting' ? ' dim' : '')} style=${{ '--h': hue(call.peer.peer_id), '--loud': loud }}>
     ${weak && call.quality && html`<span class=${'weak ' + call.quality.word}><${Icon} name="i-signal" small /><span>${call.quality.text}</span></span>`}
     <div class="who"><span class="halo" aria-hidden="true"></span><${Avatar} peer=${call.peer.peer_id} name=${call.peer.name} echo=${call.peer.kind === 'echo'} size="giant" />
-      <p class="big-name">${call.peer.name}</p><p class="phase" role="status">${phaseWords(call)}</p></div>
-    <span class="tag">${speaking && html`<span class="eq" aria-hidden="true"><i></i><i></i><i></i></span>`}<span class="nm">${call.peer.name}</span></span></div>`
+      <p class="big-name">${call.peer.name}${speaking && html`<span class="eq" aria-hidden="true"><i></i><i></i><i></i></span>`}</p><p class="phase" role="status">${phaseWords(call)}</p></div></div>`
 }
 
 /** @param {Call} call */

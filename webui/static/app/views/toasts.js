@@ -13,7 +13,7 @@ const SHOWN_MS = 4000
 
 /** @param {{toasts: Item[]}} props */
 export function Toasts({ toasts }) {
-  return html`<ul class="toasts" role="list" aria-label=${t('toasts')}>${toasts.map((toast) => html`<${Toast} toast=${toast} key=${toast.id} />`)}</ul>`
+  return html`<aside class="toasts" aria-label=${t('toasts')}>${toasts.map((toast) => html`<${Toast} toast=${toast} key=${toast.id} />`)}</aside>`
 }
 
 /** @param {{toast: Item}} props */
@@ -25,7 +25,7 @@ function Toast({ toast }) {
     return () => clearTimeout(timer)
   }, [toast.id])
   const icon = toast.kind === 'warn' ? 'i-triangle-alert' : 'i-check'
-  return html`<li class=${'toast ' + toast.kind} role=${toast.kind === 'warn' ? 'alert' : 'status'}><${Icon} name=${icon} />
+  return html`<div class=${'toast ' + toast.kind} role=${toast.kind === 'warn' ? 'alert' : 'status'}><${Icon} name=${icon} />
     <span><b>${toast.text || t('refused')}</b>${(toast.works || toast.do) && html`<small>${toast.works} ${toast.do}</small>`}</span>
-    <button type="button" class="icb" aria-label=${t('close')} onClick=${close}><${Icon} name="i-x" small /></button></li>`
+    <button type="button" class="icb" aria-label=${t('close')} onClick=${close}><${Icon} name="i-x" small /></button></div>`
 }
