@@ -401,9 +401,8 @@ mod tests {
     #[test]
     fn every_key_but_the_places_can_come_from_each_layer() {
         let value = |key: &Key| match key.kind {
-            Kind::Later(nothing) if nothing.is_empty() => None,
-            Kind::Later(nothing) => Some(nothing),
-            Kind::Place => None,
+            Kind::Place | Kind::Later(_) => None,
+            Kind::Ignored(nothing) => Some(nothing).filter(|text| !text.is_empty()),
             Kind::List => Some("/ip4/127.0.0.1/tcp/1"),
             Kind::Value => match key.name {
                 "ui" => Some("9"),
@@ -468,11 +467,12 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_lacks_is_refused_unless_it_asks_for_nothing() {
-        assert!(resolve(&[("camera", "null"), ("relay", "off")], &[], "").is_ok());
-        for (key, value) in
-            [("camera", "default"), ("relay", "public"), ("proxy", "http://x"), ("policy", "p.toml")]
-        {
+    fn what_this_version_lacks_is_said_and_refused_where_it_would_be_relied_on() {
+        let plain = resolve(&[("camera", "null"), ("relay", "off")], &[], "").unwrap();
+        assert!(plain.later.is_empty());
+        let wishes = resolve(&[("camera", "default"), ("relay", "public")], &[], "").unwrap();
+        assert_eq!(wishes.later, ["--camera", "--relay"]);
+        for (key, value) in [("proxy", "http://x"), ("policy", "p.toml")] {
             let error = resolve(&[(key, value)], &[], "").unwrap_err();
             assert!(error.what.contains(&format!("--{key}")), "{error}");
         }

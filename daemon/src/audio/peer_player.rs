@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ahoy_base::{CallId, Decibel, FRAME_SAMPLES, Moment, PeerId, SAMPLE_RATE, TICK_SAMPLES};
+use ahoy_base::{CallId, Decibel, FRAME_SAMPLES, Moment, PeerId, SAMPLE_RATE, TICK_SAMPLES, VoiceLevel};
 use ahoy_codec::CodecError;
 use ahoy_codec::audio::{LevelMeter, MAX_STRETCH, OpusDecoder, accelerate, expand};
 use ahoy_net_core::receive::{Playout, PlayoutStats, ReceivedAudio, Step, Tempo};
@@ -12,6 +12,13 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 /// Packets between the network and the player: 1.3 s. The player empties it every 10 ms.
 const MAX_PACKETS: usize = 64;
+
+/// Made-up frames that are played as loud as what they replace: the ear takes a gap of 60 ms for the sound itself.
+const FULL: u32 = 3;
+/// From this one on nothing is played: a voice that is gone must not hum on.
+const GONE: u32 = 10;
+/// Frames up to this loud (-45 dBFS) are background: the decoder's comfort noise goes on for as long as a pause does.
+const BACKGROUND: VoiceLevel = VoiceLevel::new(3);
 
 /// Where the network puts a peer's packets.
 pub(crate) struct PeerSink(Producer<ReceivedAudio>);
@@ -78,6 +85,10 @@ pub(super) struct PeerPlayer {
     ready: VecDeque<f32>,
     /// A frame being decoded and stretched.
     frame: Vec<f32>,
+    /// Frames made up one after the other, after something loud.
+    made_up: u32,
+    /// How loud the last real frame was.
+    last_level: VoiceLevel,
     meter: LevelMeter,
     figures: PeerFigures,
 }
@@ -94,6 +105,8 @@ impl PeerPlayer {
             decoder: OpusDecoder::new()?,
             ready: VecDeque::with_capacity(4 * FRAME_SAMPLES),
             frame: vec![0.0; FRAME_SAMPLES + MAX_STRETCH],
+            made_up: 0,
+            last_level: VoiceLevel::default(),
             meter: LevelMeter::default(),
             figures: PeerFigures::default(),
         })
@@ -131,9 +144,20 @@ impl PeerPlayer {
     fn perform(&mut self, step: Step) -> bool {
         let mut out = [0.0; FRAME_SAMPLES];
         let (decoded, tempo) = match step {
-            Step::Play(frame, tempo) => (self.decoder.decode(&frame.opus, &mut out), tempo),
+            Step::Play(frame, tempo) => {
+                self.made_up = 0;
+                self.last_level = frame.level;
+                (self.decoder.decode(&frame.opus, &mut out), tempo)
+            }
             Step::Copy(next) => (self.decoder.decode_copy(&next, &mut out), Tempo::Normal),
-            Step::Conceal(_) => (self.decoder.conceal(&mut out), Tempo::Normal),
+            Step::Conceal(_) => {
+                let decoded = self.decoder.conceal(&mut out);
+                if self.last_level > BACKGROUND {
+                    fade(&mut out, self.made_up);
+                    self.made_up = self.made_up.saturating_add(1);
+                }
+                (decoded, Tempo::Normal)
+            }
             Step::Nothing => return false,
         };
         if decoded.is_err() {
@@ -154,11 +178,20 @@ impl PeerPlayer {
     }
 }
 
+/// Lets the made-up frame `n` of a row (from 0) die away, without a step between frames.
+fn fade(frame: &mut [f32; FRAME_SAMPLES], n: u32) {
+    let gain = |n: u32| GONE.saturating_sub(n.max(FULL)) as f32 / (GONE - FULL) as f32;
+    let (from, to) = (gain(n), gain(n + 1));
+    for (at, sample) in frame.iter_mut().enumerate() {
+        *sample *= from + (to - from) * at as f32 / FRAME_SAMPLES as f32;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use ahoy_base::{EncodedAudio, VoiceLevel};
+    use ahoy_base::EncodedAudio;
     use ahoy_codec::audio::{MAX_PACKET, OpusEncoder, rms};
     use ahoy_codec::synthetic::Sine;
 
@@ -198,11 +231,11 @@ mod tests {
 
     #[test]
     fn a_sine_comes_out_whole_level_and_all() {
-        let (heard, figures) = play(packets(200, |_| 5), 5_000);
+        let (heard, figures) = play(packets(200, |_| 5), 5_100);
         let quiet = heard[4_800..180_000].chunks(480).filter(|c| rms(c) < 0.15).count();
         assert_eq!(quiet, 0, "no hole");
         assert!((rms(&heard[48_000..96_000]) - 0.212).abs() < 0.02);
-        assert_eq!((figures.playout.played, figures.broken, figures.playout.lost), (200, 0, 0));
+        assert_eq!((figures.playout.played, figures.broken, figures.playout.lost), (200, 0, 0), "{figures:?}");
     }
 
     #[test]
@@ -210,9 +243,18 @@ mod tests {
         let mut all = packets(200, |_| 5);
         all.retain(|p| p.frame.seq % 25 != 13);
         let (heard, figures) = play(all, 5_000);
-        let quiet = heard[9_600..180_000].chunks(480).filter(|c| rms(c) < 0.1).count();
-        assert_eq!(quiet, 0);
+        let levels: Vec<f32> = heard[9_600..180_000].chunks(480).map(rms).filter(|l| *l < 0.008).collect();
+        assert!(levels.is_empty(), "{levels:?}");
         assert_eq!(figures.playout.lost, 8);
+    }
+
+    #[test]
+    fn a_voice_that_stops_dies_away_and_does_not_hum_on() {
+        let (heard, _) = play(packets(50, |_| 5), 4_000);
+        let end = 48 * 1_020;
+        assert!(rms(&heard[end..end + 480]) > 0.1, "the first gap is filled");
+        assert!(heard[end + 48 * 260..].iter().all(|s| *s == 0.0), "then there is silence");
+        assert!(heard.windows(2).all(|w| (w[1] - w[0]).abs() < 0.1), "and no click");
     }
 
     #[test]

@@ -9,8 +9,6 @@ mod out;
 mod people;
 mod show;
 mod start;
-#[cfg(test)]
-mod tests;
 
 use std::process::ExitCode;
 
