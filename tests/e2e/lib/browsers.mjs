@@ -78,6 +78,8 @@ function window(name, driver) {
         field.select?.()
       }, selector)
       await driver.type(value)
+      const typed = await driver.eval((selector) => document.querySelector(selector)?.value, selector)
+      if (typed !== value) throw new Error(`${name}: ${selector} holds ${JSON.stringify(typed)}, not ${JSON.stringify(value)}`)
     },
     text: (selector) => driver.eval((selector) => document.querySelector(selector)?.textContent ?? '', selector),
     async picture(title) {

@@ -86,7 +86,7 @@ export function meter(decibels) {
 }
 
 /** Hues that look well in both themes, degrees. */
-const HUES = [168, 28, 262, 212, 44, 340, 120, 318, 190, 290]
+const HUES = [168, 28, 262, 212, 50, 340, 185, 318, 235, 290]
 
 /** A stable hue for a person. @param {string} peer */
 export function hue(peer) {
