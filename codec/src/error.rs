@@ -16,6 +16,10 @@ pub enum CodecError {
 }
 
 impl From<opus::Error> for CodecError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other codes name mistakes of the caller, all alike to us"
+    )]
     fn from(error: opus::Error) -> CodecError {
         match error.code() {
             opus::ErrorCode::InvalidPacket => CodecError::BadPacket,

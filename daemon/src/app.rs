@@ -23,7 +23,9 @@ use crate::random;
 use crate::safety;
 use crate::store::{ContactRow, Store};
 use crate::trace::Trace;
-use crate::view::{AutoAnswer, Contact, Me, Media, Notice, PeerKind, Presence, QrCode, Recent, Settings, Verified};
+use crate::view::{
+    AutoAnswer, Contact, Me, Media, Notice, PeerKind, Presence, QrCode, Recent, Settings, Verified,
+};
 use crate::view_builder::{self, Sources, name_of};
 use crate::web::protocol::{Command, DeviceRole, MAX_NAME, SettingsChange, UiError};
 use crate::who;
@@ -138,7 +140,11 @@ impl App {
     }
 
     /// Runs until somebody stops it or `stop` resolves.
-    pub(crate) async fn run(mut self, mut audio_events: mpsc::Receiver<AudioEvent>, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(
+        mut self,
+        mut audio_events: mpsc::Receiver<AudioEvent>,
+        stop: impl Future<Output = ()>,
+    ) {
         tokio::pin!(stop);
         let mut meters = tokio::time::interval(METERS_EVERY);
         let mut views = tokio::time::interval(VIEW_EVERY);
@@ -256,9 +262,11 @@ impl App {
             Command::RenameContact { peer_id, name } => {
                 Done::Now(self.desk.change_contact(peer_id, |row| row.name = cut(&name)))
             }
-            Command::VerifyContact { peer_id, verified } => Done::Now(self.desk.change_contact(peer_id, |row| {
-                row.verified = if verified { Verified::Verified } else { Verified::Unverified };
-            })),
+            Command::VerifyContact { peer_id, verified } => {
+                Done::Now(self.desk.change_contact(peer_id, |row| {
+                    row.verified = if verified { Verified::Verified } else { Verified::Unverified };
+                }))
+            }
             Command::ChooseDevice { role: DeviceRole::Microphone, id } => {
                 self.node.audio().choose_microphone(&id);
                 Done::Now(self.desk.store.set_value("microphone", &id).map(|()| json!({})))
@@ -276,6 +284,7 @@ impl App {
                 Done::Now(Ok(json!({})))
             }
             Command::SetSettings { changes } => Done::Now(self.set_settings(&changes)),
+            Command::MarkRecentSeen {} => Done::Now(self.desk.store.mark_recent_seen().map(|()| json!({}))),
             Command::ClearRecent {} => Done::Now(self.desk.store.clear_recent().map(|()| json!({}))),
             Command::RevokeSession { .. } => {
                 tracing::error!(?id, "revoking a session belongs to the web door");
@@ -327,7 +336,11 @@ impl App {
     fn set_name(&mut self, name: &str) -> Result<Value, UiError> {
         let name = cut(name);
         if name.is_empty() {
-            return Err(UiError::new("A name needs at least one letter.", "Nothing was changed.", "Type a name."));
+            return Err(UiError::new(
+                "A name needs at least one letter.",
+                "Nothing was changed.",
+                "Type a name.",
+            ));
         }
         self.desk.store.set_value("name", &name)?;
         self.desk.name = name;
@@ -359,7 +372,8 @@ impl App {
     fn set_settings(&mut self, changes: &SettingsChange) -> Result<Value, UiError> {
         self.desk.settings.apply(changes);
         self.desk.store.set_settings(&self.desk.settings)?;
-        let (answer, nearby) = (auto_answer(self.desk.settings.auto_answer), self.desk.settings.strangers_nearby_may_ring);
+        let (answer, nearby) =
+            (auto_answer(self.desk.settings.auto_answer), self.desk.settings.strangers_nearby_may_ring);
         self.node.configure(answer, nearby);
         self.node.audio().set_ring_volume(self.desk.settings.ring_volume);
         Ok(json!({}))
@@ -474,12 +488,19 @@ impl Desk {
         let mut all = addresses;
         all.extend(known.iter().flat_map(|row| row.addresses.clone()));
         let mut unique: Vec<String> = Vec::new();
-        all.into_iter().for_each(|a| if !unique.contains(&a) { unique.push(a) });
+        all.into_iter().for_each(|a| {
+            if !unique.contains(&a) {
+                unique.push(a)
+            }
+        });
         unique.truncate(MAX_ADDRESSES);
         let row = ContactRow {
             peer,
             // A name this person chose is kept when the card comes again.
-            name: known.map(|row| row.name.clone()).or(name).unwrap_or_else(|| name_of(&self.contacts, &self.names, peer)),
+            name: known
+                .map(|row| row.name.clone())
+                .or(name)
+                .unwrap_or_else(|| name_of(&self.contacts, &self.names, peer)),
             verified: known.map_or(Verified::Unverified, |row| row.verified),
             added_at_ms: known.map_or_else(clock::wall_ms, |row| row.added_at_ms),
             addresses: unique,
@@ -491,11 +512,19 @@ impl Desk {
         Ok(result)
     }
 
-    fn change_contact(&mut self, peer: PeerId, change: impl FnOnce(&mut ContactRow)) -> Result<Value, UiError> {
+    fn change_contact(
+        &mut self,
+        peer: PeerId,
+        change: impl FnOnce(&mut ContactRow),
+    ) -> Result<Value, UiError> {
         let mut row = self.rows.get(&peer).cloned().ok_or_else(no_contact)?;
         change(&mut row);
         if row.name.is_empty() {
-            return Err(UiError::new("A name needs at least one letter.", "Nothing was changed.", "Type a name."));
+            return Err(UiError::new(
+                "A name needs at least one letter.",
+                "Nothing was changed.",
+                "Type a name.",
+            ));
         }
         self.store.put_contact(&row)?;
         self.take_up(row);
@@ -555,7 +584,11 @@ impl Desk {
             AudioEvent::DevicesChanged => {}
             AudioEvent::FirstAudio { call, peer, at } => {
                 let peer = json!({ "peer": peer.to_string() });
-                self.trace.event(at, "first_audio", json!({ "call": call.to_string(), "peer": peer["peer"] }));
+                self.trace.event(
+                    at,
+                    "first_audio",
+                    json!({ "call": call.to_string(), "peer": peer["peer"] }),
+                );
                 self.tell(at, "first_audio", Some(call), peer);
             }
             AudioEvent::DeviceLost { role, name, now_using } => {
@@ -574,9 +607,20 @@ impl Desk {
         }
     }
 
-    fn notice(&mut self, id: &str, text: impl Into<String>, works: impl Into<String>, mend: impl Into<String>) {
+    fn notice(
+        &mut self,
+        id: &str,
+        text: impl Into<String>,
+        works: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
         self.notices.retain(|n| n.id != id);
-        self.notices.push(Notice { id: id.to_owned(), text: text.into(), works: works.into(), mend: mend.into() });
+        self.notices.push(Notice {
+            id: id.to_owned(),
+            text: text.into(),
+            works: works.into(),
+            mend: mend.into(),
+        });
         self.dirty = true;
     }
 
@@ -608,7 +652,12 @@ impl Host for Desk {
     fn commit(&mut self, transaction: Transaction) {
         if let Err(error) = self.store.commit(&transaction) {
             tracing::warn!(%error, "calls can't be written down");
-            self.notice("store", error.what.clone(), "Calls go on; their log may have gaps.", error.mend.clone());
+            self.notice(
+                "store",
+                error.what.clone(),
+                "Calls go on; their log may have gaps.",
+                error.mend.clone(),
+            );
         }
         self.dirty = true;
     }
@@ -618,7 +667,9 @@ impl Host for Desk {
         let (word, more) = match event {
             CallEvent::Dialed => ("dial", json!({})),
             CallEvent::Ringing => ("ringing", json!({})),
-            CallEvent::Incoming(alert) => ("incoming", json!({ "alert": format!("{alert:?}").to_lowercase() })),
+            CallEvent::Incoming(alert) => {
+                ("incoming", json!({ "alert": format!("{alert:?}").to_lowercase() }))
+            }
             CallEvent::Accepted => ("accepted", json!({})),
             CallEvent::Active => ("active", json!({})),
             CallEvent::Reconnecting => ("reconnecting", json!({})),

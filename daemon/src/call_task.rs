@@ -115,7 +115,7 @@ impl Drop for CallTask {
 
 /// What the tasks around the links report.
 enum LinkEvent {
-    Dialed(SocketAddr, Result<Link, ahoy_net::LinkError>),
+    Dialed(Result<Link, ahoy_net::LinkError>),
     Hello(LinkId, Vec<u8>),
     Datagram(LinkId, Moment, Bytes),
     Closed(LinkId),
@@ -177,8 +177,8 @@ impl Driver {
 
     fn on_link_event(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Dialed(_, Ok(link)) => self.add_link(link),
-            LinkEvent::Dialed(_, Err(error)) => tracing::debug!(%error, "an address of the peer did not answer"),
+            LinkEvent::Dialed(Ok(link)) => self.add_link(link),
+            LinkEvent::Dialed(Err(error)) => tracing::debug!(%error, "an address of the peer did not answer"),
             LinkEvent::Hello(link, bytes) => {
                 self.session.handle(clock::now(), Input::LinkHello { link, bytes: &bytes });
             }
@@ -231,7 +231,7 @@ impl Driver {
         let (net, peer, events) = (self.net.clone(), self.peer, self.link_events.clone());
         self.jobs.spawn(async move {
             let result = net.dial_link(peer, address).await;
-            let _ = events.send(LinkEvent::Dialed(address, result)).await;
+            let _ = events.send(LinkEvent::Dialed(result)).await;
         });
     }
 

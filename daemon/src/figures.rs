@@ -154,7 +154,12 @@ impl Meter {
     fn quality(&self) -> Quality {
         let playout = self.sound.playout.delay;
         let delay = self.rtt().unwrap_or_default() / 2 + playout + FIXED_DELAY;
-        view_builder::quality(ms(playout), ms(delay), round(self.since.lost_percent), round(self.since.concealed_percent))
+        view_builder::quality(
+            ms(playout),
+            ms(delay),
+            round(self.since.lost_percent),
+            round(self.since.concealed_percent),
+        )
     }
 
     fn rate(&self, call: CallId) -> Value {
@@ -170,10 +175,13 @@ impl Meter {
         let rtt = self.rtt();
         let queue = rtt.zip(self.least_rtt).map(|(now, least)| millis((now.saturating_sub(least)) / 2));
         let (sound, playout) = (&self.sound, &self.sound.playout);
-        let lost_on_links: u64 = self.session.links.iter().filter(|link| link.chosen).map(|link| link.lost).sum();
-        let got_on_links: u64 = self.session.links.iter().filter(|link| link.chosen).map(|link| link.received).sum();
+        let lost_on_links: u64 =
+            self.session.links.iter().filter(|link| link.chosen).map(|link| link.lost).sum();
+        let got_on_links: u64 =
+            self.session.links.iter().filter(|link| link.chosen).map(|link| link.received).sum();
         let frames = playout.played + playout.lost;
-        let dropped: BTreeMap<&str, u64> = self.session.dropped.iter().map(|(why, n)| (why.word(), *n)).collect();
+        let dropped: BTreeMap<&str, u64> =
+            self.session.dropped.iter().map(|(why, n)| (why.word(), *n)).collect();
         let sent = json!({
             "track": "voice", "kind": "audio", "direction": "send",
             "target_bps": audio::BITRATE.as_bps(), "sent_bps": self.since.sent.as_bps(),
@@ -263,7 +271,10 @@ mod tests {
         sound.playout.delay = Duration::from_millis(20);
         let second = Meter::new(Moment::from_millis(2_000), peer, Some(&first), &figures, sound);
         assert_eq!(second.since.sent, Bitrate::kbps(40));
-        assert!((second.since.lost_percent - 4.0).abs() < 1e-9 && (second.since.concealed_percent - 4.0).abs() < 1e-9);
+        assert!(
+            (second.since.lost_percent - 4.0).abs() < 1e-9
+                && (second.since.concealed_percent - 4.0).abs() < 1e-9
+        );
         let quality = second.quality();
         assert_eq!((quality.playout_delay_ms, quality.delay_ms), (20, 56));
         let stats = second.stats("Ann", None);

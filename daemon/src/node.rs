@@ -151,7 +151,9 @@ impl Node {
         match input {
             NodeInput::Net(event) => self.on_net(now, event, host),
             NodeInput::Task(call, TaskEvent::Handshake(bytes)) => self.send_handshake(call, bytes),
-            NodeInput::Task(call, TaskEvent::Session(SessionEvent::Path(path))) => host.on_path(now, call, path),
+            NodeInput::Task(call, TaskEvent::Session(SessionEvent::Path(path))) => {
+                host.on_path(now, call, path)
+            }
             NodeInput::Task(call, TaskEvent::Session(event)) => {
                 self.calls.handle(now, clock::wall_ms(), Input::Session { call, event });
             }
@@ -250,7 +252,8 @@ impl Node {
 
     /// A link came in from a device whose certificate proved who it is; its hello will say which call it is for.
     fn on_link(&mut self, link: ahoy_net::Link) {
-        let newest = self.calls.calls().filter(|c| c.peer() == link.peer() && self.tasks.contains_key(&c.id())).last();
+        let newest =
+            self.calls.calls().filter(|c| c.peer() == link.peer() && self.tasks.contains_key(&c.id())).last();
         match newest.and_then(|call| self.tasks.get(&call.id())) {
             Some(task) => task.send(TaskInput::Incoming(link)),
             None => link.close("no call"),
@@ -278,7 +281,8 @@ impl Node {
                 }
                 Output::Session { call, peer, command: SessionCommand::Stop } => {
                     self.tasks.remove(&call);
-                    let more = self.calls.calls().any(|c| c.peer() == peer && self.tasks.contains_key(&c.id()));
+                    let more =
+                        self.calls.calls().any(|c| c.peer() == peer && self.tasks.contains_key(&c.id()));
                     if !more {
                         self.net.disarm(peer);
                     }

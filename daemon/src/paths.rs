@@ -51,7 +51,7 @@ impl Paths {
             Some(name) => Some(Path::new("profiles").join(name)),
             None => None,
         };
-        let inside = |base: PathBuf| profile.as_ref().map_or(base.clone(), |p| base.join(p));
+        let inside = |base: PathBuf| profile.as_ref().map_or_else(|| base.clone(), |p| base.join(p));
         let absolute = |key: &str| env(key).map(PathBuf::from).filter(|p| p.is_absolute());
 
         let one_folder = if choice.portable && choice.data.is_none() {
@@ -114,10 +114,8 @@ impl Paths {
     /// When one can't be made, or belongs to somebody else.
     pub(crate) fn create(&self) -> Result<(), UiError> {
         let socket_folder = if cfg!(unix) { self.control.parent() } else { None };
-        for folder in [Some(self.data.as_path()), Some(self.runtime.as_path()), socket_folder] {
-            if let Some(folder) = folder {
-                private_folder(folder).map_err(|e| unusable(folder, &e))?;
-            }
+        for folder in [self.data.as_path(), self.runtime.as_path()].into_iter().chain(socket_folder) {
+            private_folder(folder).map_err(|e| unusable(folder, &e))?;
         }
         Ok(())
     }
@@ -210,7 +208,7 @@ pub(crate) fn narrow_file(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// When the folder or the disk refuses.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = folder.join(format!(".{name}.{}.new", std::process::id()));
     let written = (|| {

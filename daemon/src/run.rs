@@ -71,7 +71,9 @@ async fn serve(config: Config) -> Result<(), UiError> {
     let (audio_events_in, audio_events) = mpsc::channel(MAX_AUDIO_EVENTS);
     let chosen = |flag: &Option<String>, key| -> Result<String, UiError> {
         let kept = || store.value(key);
-        flag.clone().map_or_else(kept, |name| Ok(Some(name))).map(|name| name.unwrap_or_else(|| "default".into()))
+        flag.clone()
+            .map_or_else(kept, |name| Ok(Some(name)))
+            .map(|name| name.unwrap_or_else(|| "default".into()))
     };
     let audio_config = AudioConfig {
         microphone: chosen(&config.mic, "microphone")?,
@@ -191,6 +193,7 @@ fn invite(store: &Store) -> Result<[u8; 16], UiError> {
 }
 
 /// Media listens where signalling does, on ports of its own.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of a multiaddress's parts two are IP")]
 fn media_listen(listen: &[Multiaddr]) -> Vec<SocketAddr> {
     let mut addresses: Vec<SocketAddr> = listen
         .iter()
@@ -266,7 +269,11 @@ fn log_to_stderr(directives: &str) -> Result<(), UiError> {
     let filter = tracing_subscriber::EnvFilter::builder().parse(quiet(directives)).map_err(bad)?;
     let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // Fails only if a log is there already, which is as good.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(color)
+        .with_writer(std::io::stderr)
+        .try_init();
     Ok(())
 }
 

@@ -19,7 +19,11 @@ pub(crate) fn number(a: PeerId, b: PeerId) -> String {
     hash.update(high.public_key());
     let mut digest = hash.finalize();
     for _ in 1..ROUNDS {
-        digest = Sha512::new().chain_update(digest).chain_update(low.public_key()).chain_update(high.public_key()).finalize();
+        digest = Sha512::new()
+            .chain_update(digest)
+            .chain_update(low.public_key())
+            .chain_update(high.public_key())
+            .finalize();
     }
     let groups: Vec<String> = digest
         .chunks_exact(5)

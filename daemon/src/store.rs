@@ -58,10 +58,11 @@ impl Store {
         Ok(Store::over(database))
     }
 
-    /// A store that forgets everything when dropped (tests).
+    /// A store that forgets everything when dropped.
     ///
     /// # Errors
     /// When SQLite can't start at all.
+    #[cfg(test)]
     pub(crate) fn in_memory() -> Result<Store, UiError> {
         let mut database = Connection::open_in_memory().map_err(failed)?;
         schema::prepare(&mut database, Path::new("")).map_err(|_| {

@@ -134,6 +134,7 @@ pub(crate) enum PeerKind {
 }
 
 /// Whether the identity of a contact was checked by people.
+#[expect(clippy::enum_variant_names, reason = "the contract's words")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verified {
@@ -398,11 +399,6 @@ impl EndedReason {
     pub(crate) fn from_code(code: &str) -> Option<EndedReason> {
         from_word(code)
     }
-
-    /// The word as the page reads it.
-    pub(crate) fn code(self) -> String {
-        word(&self)
-    }
 }
 
 /// One line of the log of calls.
@@ -463,11 +459,6 @@ impl RecentOutcome {
     /// Reads the word of `ahoy_call::Outcome::code`; `None` for a word this list lacks.
     pub(crate) fn from_code(code: &str) -> Option<RecentOutcome> {
         from_word(code)
-    }
-
-    /// The word as the page reads it.
-    pub(crate) fn code(self) -> String {
-        word(&self)
     }
 }
 

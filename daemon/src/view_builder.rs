@@ -12,9 +12,10 @@ use crate::call_task::Figures;
 use crate::echo;
 use crate::node::Node;
 use crate::view::{
-    AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, Contact, Device, DeviceState, Devices, Direction,
-    Ended, EndedReason, HoldView, Me, Media, Nearby, Notice, PathKind, PathView, PeerKind, Presence, QrCode, Quality,
-    QualityWord, Ready, ReadyState, Recent, Security, Settings, Verified, View, from_word,
+    AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, Contact, Device, DeviceState, Devices,
+    Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, Notice, PathKind, PathView, PeerKind,
+    Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent, Security, Settings, Verified, View,
+    from_word,
 };
 
 /// Everything a view is made of.
@@ -128,13 +129,18 @@ fn present(sources: &Sources<'_>, contact: &Contact) -> Contact {
 
 fn ready(sources: &Sources<'_>) -> Ready {
     let state = if sources.listening.is_empty() { ReadyState::Connecting } else { ReadyState::Ready };
-    let state = if sources.last_error.is_some() && sources.listening.is_empty() { ReadyState::Offline } else { state };
+    let state = if sources.last_error.is_some() && sources.listening.is_empty() {
+        ReadyState::Offline
+    } else {
+        state
+    };
     let text = match state {
         ReadyState::Ready => "Ready to receive calls",
         ReadyState::Connecting => "Connecting",
         ReadyState::Offline => "Offline: people can't ring you",
     };
-    let mut ports: Vec<u16> = sources.node.net().media_candidates().iter().map(std::net::SocketAddr::port).collect();
+    let mut ports: Vec<u16> =
+        sources.node.net().media_candidates().iter().map(std::net::SocketAddr::port).collect();
     ports.sort_unstable();
     ports.dedup();
     Ready {
@@ -252,7 +258,8 @@ fn security(figures: &Figures) -> Option<Security> {
 
 fn devices(devices: &audio::Devices) -> Devices {
     let list = |devices: &[audio::Device]| {
-        let view = |d: &audio::Device| Device { id: d.id.clone(), name: d.name.clone(), is_default: d.is_default };
+        let view =
+            |d: &audio::Device| Device { id: d.id.clone(), name: d.name.clone(), is_default: d.is_default };
         devices.iter().map(view).collect()
     };
     let chosen = |c: &audio::Chosen| ChosenDevice {
@@ -283,7 +290,12 @@ const FAIR_DELAY: u32 = 150;
 const POOR_DELAY: u32 = 400;
 
 /// Puts figures into words. Percentages are of the last seconds, delays in milliseconds.
-pub(crate) fn quality(playout_delay_ms: u32, delay_ms: u32, loss_percent: f64, concealed_percent: f64) -> Quality {
+pub(crate) fn quality(
+    playout_delay_ms: u32,
+    delay_ms: u32,
+    loss_percent: f64,
+    concealed_percent: f64,
+) -> Quality {
     let trouble = loss_percent.max(concealed_percent);
     let (word, text) = if trouble >= POOR_LOSS {
         (QualityWord::Poor, "Weak connection: some words get lost")

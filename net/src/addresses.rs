@@ -6,6 +6,7 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 /// Whether an address is on loopback.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of libp2p's protocols two are IP")]
 pub fn is_loopback(address: &Multiaddr) -> bool {
     address.iter().any(|p| match p {
         Protocol::Ip4(ip) => ip.is_loopback(),

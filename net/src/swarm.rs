@@ -185,6 +185,7 @@ impl Driver {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of libp2p's events few are ours")]
     async fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::NewListenAddr { address, .. } => {

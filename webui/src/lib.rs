@@ -65,13 +65,21 @@ mod tests {
 
     #[test]
     fn every_file_has_a_known_type() {
-        let unknown: Vec<_> = paths().filter(|path| content_type(path) == "application/octet-stream").collect();
+        let unknown: Vec<_> =
+            paths().filter(|path| content_type(path) == "application/octet-stream").collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]
     fn a_path_never_leaves_the_folder() {
-        for path in ["../Cargo.toml", "app/../../Cargo.toml", "/index.html", "app//main.js", ".hidden", "..\\Cargo.toml"] {
+        for path in [
+            "../Cargo.toml",
+            "app/../../Cargo.toml",
+            "/index.html",
+            "app//main.js",
+            ".hidden",
+            "..\\Cargo.toml",
+        ] {
             assert!(get(path).is_none(), "{path}");
         }
     }

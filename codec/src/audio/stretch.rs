@@ -102,7 +102,7 @@ mod tests {
         assert!(n <= 720 && smooth(&short[..n]), "a single packet is enough");
         let mut samples = tone(1_440);
         let n = accelerate(&mut samples);
-        assert!(n < 1_440 && n >= 1_440 - MAX_PERIOD);
+        assert!((1_440 - MAX_PERIOD..1_440).contains(&n));
         assert_eq!((1_440 - n) % 240, 0, "whole periods of 200 Hz");
         assert!(smooth(&samples[..n]));
     }

@@ -153,9 +153,13 @@ pub enum CallState {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
     Answer,
-    Decline { message: Option<String> },
+    Decline {
+        message: Option<String>,
+    },
     HangUp,
-    Hold { on: bool },
+    Hold {
+        on: bool,
+    },
     Rejoin,
 
     /// A copy of the offer this call began with.
@@ -167,10 +171,16 @@ pub(crate) enum Event {
     Accept,
     AcceptOk,
     Cancel,
-    Declined { message: Option<String> },
-    Hangup { reason: HangupReason },
+    Declined {
+        message: Option<String>,
+    },
+    Hangup {
+        reason: HangupReason,
+    },
     Elsewhere,
-    PeerHold { on: bool },
+    PeerHold {
+        on: bool,
+    },
     /// The tombstone of an offer: the caller had given up before it knew that the offer arrived.
     MissedCall,
 
@@ -192,7 +202,9 @@ pub(crate) enum Event {
     /// A deadline of the state has come.
     Due,
     /// Another call of the same two devices takes this one's place.
-    Replaced { by: CallId },
+    Replaced {
+        by: CallId,
+    },
     /// The daemon is asked to stop.
     Stopping,
 }
@@ -253,8 +265,11 @@ impl CallState {
             CallState::Calling { expires_at, offline_at, .. } => {
                 Some(offline_at.map_or(*expires_at, |at| at.min(*expires_at)))
             }
-            CallState::RingingOut { expires_at } | CallState::RingingIn { expires_at, .. } => Some(*expires_at),
-            CallState::Connecting { until, renew_at, .. } | CallState::Reconnecting { until, renew_at, .. } => {
+            CallState::RingingOut { expires_at } | CallState::RingingIn { expires_at, .. } => {
+                Some(*expires_at)
+            }
+            CallState::Connecting { until, renew_at, .. }
+            | CallState::Reconnecting { until, renew_at, .. } => {
                 Some(renew_at.map_or(*until, |at| at.min(*until)))
             }
             CallState::Interrupted { until, .. } => Some(*until),
@@ -377,7 +392,9 @@ fn on_calling(s: Calling, event: Event, facts: Facts) -> Step {
 fn on_ringing_out(expires_at: Moment, event: Event, facts: Facts) -> Step {
     let stay = || CallState::RingingOut { expires_at }.stay();
     match event {
-        Event::HangUp | Event::Decline { .. } | Event::Stopping => end(EndReason::Cancelled).send_first(Signal::Cancel),
+        Event::HangUp | Event::Decline { .. } | Event::Stopping => {
+            end(EndReason::Cancelled).send_first(Signal::Cancel)
+        }
         Event::Answer | Event::Hold { .. } | Event::Rejoin => stay().refuse(),
         // The other side began its session afresh: its stream broke, or it died and came back.
         Event::Ringing => stay().then(Action::Start(Role::Initiator)),
@@ -425,7 +442,9 @@ fn on_ringing_in(expires_at: Moment, alert: Alert, event: Event, facts: Facts) -
         Event::StreamUp if alert != Alert::Request => {
             stay().then(Action::Start(Role::Responder)).then(Action::Send(Signal::Ringing))
         }
-        Event::Impostor => end(EndReason::Failed(Failure::Identity)).send_first(Signal::Decline { message: None }),
+        Event::Impostor => {
+            end(EndReason::Failed(Failure::Identity)).send_first(Signal::Decline { message: None })
+        }
         Event::SessionFailed => stay().then(Action::Stop),
         Event::Due if facts.now >= expires_at => missed(EndReason::Timeout),
         Event::Replaced { by } => end(EndReason::Replaced { by }),
@@ -577,11 +596,12 @@ fn on_answered(s: Answered, event: Event, facts: Facts) -> Step {
 
 fn on_active(hold: Hold, event: Event, facts: Facts) -> Step {
     let stay = || CallState::Active { hold }.stay();
-    let reconnecting =
-        Answered { talked: true, until: facts.now + SEAT_TIME, hold, ..Answered::new(facts) };
+    let reconnecting = Answered { talked: true, until: facts.now + SEAT_TIME, hold, ..Answered::new(facts) };
     match event {
         Event::Answer | Event::Rejoin => stay(),
-        Event::HangUp | Event::Decline { .. } => end(EndReason::HangupLocal).send_first(hangup(HangupReason::User)),
+        Event::HangUp | Event::Decline { .. } => {
+            end(EndReason::HangupLocal).send_first(hangup(HangupReason::User))
+        }
         Event::Stopping => end(EndReason::HangupLocal).send_first(hangup(HangupReason::Shutdown)),
         Event::Hold { on } if on != hold.local => {
             let hold = Hold { local: on, ..hold };
@@ -601,9 +621,7 @@ fn on_active(hold: Hold, event: Event, facts: Facts) -> Step {
                 .then(Action::Stop)
                 .then(Action::Tell(CallEvent::Reconnecting))
         }
-        Event::Impostor => {
-            end(EndReason::Failed(Failure::Identity)).send_first(hangup(HangupReason::Failed))
-        }
+        Event::Impostor => end(EndReason::Failed(Failure::Identity)).send_first(hangup(HangupReason::Failed)),
         Event::Cancel => end(EndReason::HangupRemote),
         Event::Declined { message } => end(EndReason::Declined(message)),
         Event::Hangup { reason } => end(after_answer(reason)),
@@ -634,7 +652,9 @@ fn on_interrupted(until: Moment, peer_offers: bool, hold: Hold, event: Event, fa
         Event::Rejoin | Event::Answer if peer_offers => accept_resume(answered, facts),
         Event::Rejoin | Event::Answer => answered.renew(facts),
         Event::Resume => CallState::Interrupted { until, peer_offers: true, hold }.stay(),
-        Event::HangUp | Event::Decline { .. } => end(EndReason::HangupLocal).send_first(hangup(HangupReason::User)),
+        Event::HangUp | Event::Decline { .. } => {
+            end(EndReason::HangupLocal).send_first(hangup(HangupReason::User))
+        }
         Event::Stopping => end(EndReason::HangupLocal).send_first(hangup(HangupReason::Shutdown)),
         Event::Hold { .. } => stay().refuse(),
         Event::PeerHold { on } => {

@@ -180,4 +180,3 @@ impl Calls {
         self.calls.get(&id)
     }
 }
-

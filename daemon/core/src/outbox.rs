@@ -140,9 +140,9 @@ impl Outbox {
 
     /// Whether the offer of `call` still waits for its ack.
     pub(crate) fn offer_waits(&self, call: CallId) -> bool {
-        self.waiting
-            .iter()
-            .any(|w| w.envelope.call == Some(call) && matches!(w.envelope.body, Signal::Offer { resume: false, .. }))
+        self.waiting.iter().any(|w| {
+            w.envelope.call == Some(call) && matches!(w.envelope.body, Signal::Offer { resume: false, .. })
+        })
     }
 
     /// The devices for which something waits.
@@ -194,7 +194,13 @@ mod tests {
     const CALL: CallId = CallId::from_bytes([9; 16]);
 
     fn message(n: u8, body: Signal) -> Envelope {
-        Envelope { id: MessageId::from_bytes([n; 16]), call: Some(CALL), seq: u64::from(n), sent_at_ms: 0, body }
+        Envelope {
+            id: MessageId::from_bytes([n; 16]),
+            call: Some(CALL),
+            seq: u64::from(n),
+            sent_at_ms: 0,
+            body,
+        }
     }
 
     fn offer(n: u8) -> Envelope {
@@ -269,7 +275,8 @@ mod tests {
         let mut outbox = Outbox::default();
         let (second, _) = outbox.add(BOB, message(2, Signal::Hold { on: true }));
         let (first, _) = outbox.add(BOB, message(1, Signal::AcceptOk));
-        let broken = StoredMessage { id: MessageId::from_bytes([7; 16]), bytes: vec![0xFF; 3], ..first.clone() };
+        let broken =
+            StoredMessage { id: MessageId::from_bytes([7; 16]), bytes: vec![0xFF; 3], ..first.clone() };
         let (mut again, unreadable) = Outbox::restore(vec![second, broken, first]);
         assert_eq!(unreadable, [MessageId::from_bytes([7; 16])]);
         assert_eq!(ids(again.take_due(Moment::ZERO, &BTreeSet::from([BOB]))), [1]);

@@ -49,7 +49,12 @@ pub(super) struct CaptureCallback {
 
 impl CaptureCallback {
     /// `channels`: of the device, interleaved.
-    pub(super) fn new(ring: Producer<f32>, clock: Arc<DeviceClock>, wake: Thread, channels: u16) -> CaptureCallback {
+    pub(super) fn new(
+        ring: Producer<f32>,
+        clock: Arc<DeviceClock>,
+        wake: Thread,
+        channels: u16,
+    ) -> CaptureCallback {
         CaptureCallback { ring, clock, wake, channels: usize::from(channels.max(1)) }
     }
 
@@ -58,7 +63,8 @@ impl CaptureCallback {
         let frames = data.len() / self.channels;
         let room = frames.min(self.ring.slots());
         let share = 1.0 / self.channels as f32;
-        let mono = data.chunks_exact(self.channels).map(|f| f.iter().map(|s| sample(*s)).sum::<f32>() * share);
+        let mono =
+            data.chunks_exact(self.channels).map(|f| f.iter().map(|s| sample(*s)).sum::<f32>() * share);
         if let Ok(chunk) = self.ring.write_chunk_uninit(room) {
             chunk.fill_from_iter(mono);
         }
@@ -78,7 +84,12 @@ pub(super) struct PlaybackCallback {
 
 impl PlaybackCallback {
     /// `channels`: of the device, interleaved; all get the same.
-    pub(super) fn new(ring: Consumer<f32>, clock: Arc<DeviceClock>, wake: Thread, channels: u16) -> PlaybackCallback {
+    pub(super) fn new(
+        ring: Consumer<f32>,
+        clock: Arc<DeviceClock>,
+        wake: Thread,
+        channels: u16,
+    ) -> PlaybackCallback {
         PlaybackCallback { ring, clock, wake, channels: usize::from(channels.max(1)) }
     }
 

@@ -179,14 +179,15 @@ impl Capture {
     fn take(&mut self) {
         let Some(mut source) = self.source.take() else { return };
         let slots = source.ring.slots();
-        if slots > 0 && self.follow_clock(&mut source) {
-            if let Ok(chunk) = source.ring.read_chunk(slots) {
-                let (first, second) = chunk.as_slices();
-                for part in [first, second] {
-                    source.resampler.push(part, |block| self.collect(block));
-                }
-                chunk.commit_all();
+        if slots > 0
+            && self.follow_clock(&mut source)
+            && let Ok(chunk) = source.ring.read_chunk(slots)
+        {
+            let (first, second) = chunk.as_slices();
+            for part in [first, second] {
+                source.resampler.push(part, |block| self.collect(block));
             }
+            chunk.commit_all();
         }
         self.source = Some(source);
     }
@@ -222,8 +223,7 @@ impl Capture {
 
     fn send(&mut self, frame: &[f32]) {
         let media_time = self.media_time;
-        self.media_time +=
-            Duration::from_micros(frame.len() as u64 * 1_000_000 / u64::from(SAMPLE_RATE));
+        self.media_time += Duration::from_micros(frame.len() as u64 * 1_000_000 / u64::from(SAMPLE_RATE));
         frame.chunks(FRAME_SAMPLES / 2).for_each(|block| self.levels.set_microphone(self.meter.take(block)));
         let level = Decibel::from_amplitude(rms(frame));
         self.watch(frame, level);
@@ -259,7 +259,8 @@ impl Capture {
         let ms = if peak(frame) > DEAD { 0 } else { silent.load(Ordering::Relaxed).saturating_add(FRAME_MS) };
         silent.store(ms, Ordering::Relaxed);
         let muted = !self.calls.is_empty() && self.calls.values().all(|call| call.muted);
-        self.talk = if level > SPEECH { (self.talk + 2).min(2 * TALKING) } else { self.talk.saturating_sub(1) };
+        self.talk =
+            if level > SPEECH { (self.talk + 2).min(2 * TALKING) } else { self.talk.saturating_sub(1) };
         let talking = muted && self.talk >= TALKING;
         self.levels.speaking_while_muted.store(talking, Ordering::Relaxed);
     }

@@ -20,7 +20,9 @@ use super::levels::SharedLevels;
 use super::peer_player::{FiguresBoard, PeerSource};
 use super::playback::{PlaybackOrder, PlaybackThread};
 use super::real_device::{OpenError, RealDevice, SoundSystem, is_fatal};
-use super::virtual_device::{LoopDelay, Recording, Sink, Source, VirtualDevice, start_microphone, start_speaker};
+use super::virtual_device::{
+    LoopDelay, Recording, Sink, Source, VirtualDevice, start_microphone, start_speaker,
+};
 use super::{AudioConfig, AudioEvent, Chosen, DeviceState, Devices, Role};
 use crate::clock;
 
@@ -257,7 +259,8 @@ impl Desk {
             Role::Microphone => &devices.microphones,
             Role::Speaker => &devices.speakers,
         };
-        let there = list.iter().any(|device| device.id == chosen || (is_default(&chosen) && device.is_default));
+        let there =
+            list.iter().any(|device| device.id == chosen || (is_default(&chosen) && device.is_default));
         if there {
             self.close(role);
             self.place(role).trouble = None;
@@ -299,7 +302,10 @@ impl Desk {
             let trouble = if list.is_empty() {
                 Some(OpenError {
                     state: DeviceState::NoSound,
-                    text: format!("No {} was found: no sound server runs, or nothing is plugged in.", role.word()),
+                    text: format!(
+                        "No {} was found: no sound server runs, or nothing is plugged in.",
+                        role.word()
+                    ),
                 })
             } else if !is_default(&place.chosen) && !list.iter().any(|device| device.id == place.chosen) {
                 Some(OpenError {
@@ -327,7 +333,8 @@ impl Desk {
         self.list();
         self.open(role);
         if real {
-            let using = self.place(role).open.as_ref().filter(|o| matches!(o.device, OpenDevice::Real { .. }));
+            let using =
+                self.place(role).open.as_ref().filter(|o| matches!(o.device, OpenDevice::Real { .. }));
             let now_using = using.map(|open| open.name.clone());
             self.tell(AudioEvent::DeviceLost { role, name, now_using });
         }
@@ -474,9 +481,7 @@ impl Desk {
         let callback = PlaybackCallback::new(from, clock.clone(), self.playback.thread.clone(), 1);
         let announce = match &sink {
             // `speaker_start` is the time of the file's first sample, whenever the speaker was opened again.
-            Sink::Record(recording) => {
-                !recording.lock().unwrap_or_else(PoisonError::into_inner).has_begun()
-            }
+            Sink::Record(recording) => !recording.lock().unwrap_or_else(PoisonError::into_inner).has_begun(),
             Sink::Nothing | Sink::Loop(_) => true,
         };
         let order = PlaybackOrder::Device { ring, clock: clock.clone(), rate: SAMPLE_RATE, announce };
@@ -538,7 +543,10 @@ fn report(orders: &SyncSender<Order>, role: Role, number: u64, error: &cpal::Err
 }
 
 fn no_thread(error: &std::io::Error) -> OpenError {
-    OpenError { state: DeviceState::NoSound, text: format!("The machine has no room for a sound thread ({error}).") }
+    OpenError {
+        state: DeviceState::NoSound,
+        text: format!("The machine has no room for a sound thread ({error})."),
+    }
 }
 
 fn is_default(name: &str) -> bool {

@@ -235,7 +235,11 @@ mod tests {
         let quiet = heard[4_800..180_000].chunks(480).filter(|c| rms(c) < 0.15).count();
         assert_eq!(quiet, 0, "no hole");
         assert!((rms(&heard[48_000..96_000]) - 0.212).abs() < 0.02);
-        assert_eq!((figures.playout.played, figures.broken, figures.playout.lost), (200, 0, 0), "{figures:?}");
+        assert_eq!(
+            (figures.playout.played, figures.broken, figures.playout.lost),
+            (200, 0, 0),
+            "{figures:?}"
+        );
     }
 
     #[test]

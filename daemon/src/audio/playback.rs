@@ -150,7 +150,8 @@ impl Out {
             return (TICK_SAMPLES * self.rate as usize / ahoy_base::SAMPLE_RATE as usize, IDLE);
         };
         let passed = (now + self.lead).since(last);
-        let blocks = u32::try_from(passed.as_micros() / period.as_micros().max(1)).unwrap_or(MAX_AHEAD).min(MAX_AHEAD);
+        let blocks =
+            u32::try_from(passed.as_micros() / period.as_micros().max(1)).unwrap_or(MAX_AHEAD).min(MAX_AHEAD);
         let next = last + period * (blocks + 1);
         let wait = next.since(now + self.lead).clamp(Duration::from_micros(200), IDLE);
         (frames * blocks as usize, wait)
@@ -249,7 +250,9 @@ impl Playback {
     fn produce(&mut self) -> Duration {
         let Some(mut out) = self.out.take() else { return IDLE };
         out.learn();
-        if out.announce && let Some(first) = Some(out.clock.first_us.load(Ordering::Relaxed)).filter(|us| *us > 0) {
+        if out.announce
+            && let Some(first) = Some(out.clock.first_us.load(Ordering::Relaxed)).filter(|us| *us > 0)
+        {
             out.announce = false;
             self.trace.event(Moment::from_micros(first), "speaker_start", json!({}));
         }
@@ -298,7 +301,8 @@ impl Playback {
 
     fn report(&self) {
         self.figures.write(self.peers.iter().map(|(key, state)| (*key, state.player.figures())));
-        self.levels.set_peers(self.peers.iter().map(|((_, peer), state)| (*peer, state.player.figures().level)));
+        self.levels
+            .set_peers(self.peers.iter().map(|((_, peer), state)| (*peer, state.player.figures().level)));
     }
 
     fn note_tones(&self) {
@@ -349,7 +353,11 @@ mod tests {
         assert_eq!(out.wanted(Moment::from_millis(106)), (480, Duration::from_millis(10)));
         assert_eq!(out.wanted(Moment::from_millis(500)).0, 480 * MAX_AHEAD as usize, "a device that stalls");
         beat(&out, 100, 4_800);
-        assert_eq!(out.wanted(Moment::from_millis(196)).0, 4_800, "a device with large blocks gets them whole");
+        assert_eq!(
+            out.wanted(Moment::from_millis(196)).0,
+            4_800,
+            "a device with large blocks gets them whole"
+        );
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl SoundSystem {
     ///
     /// # Errors
     /// In words, when it can't be opened.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "cpal has formats that `choose` never picks")]
     pub(super) fn open_microphone(
         &mut self,
         id: Option<&str>,
@@ -94,6 +95,7 @@ impl SoundSystem {
     ///
     /// # Errors
     /// In words, when it can't be opened.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "cpal has formats that `choose` never picks")]
     pub(super) fn open_speaker(
         &mut self,
         id: Option<&str>,
@@ -183,7 +185,8 @@ fn start(
     build: impl Fn(StreamConfig) -> Result<cpal::Stream, cpal::Error>,
 ) -> Result<RealDevice, OpenError> {
     let frames = u32::try_from(TICK_SAMPLES).unwrap_or(480).saturating_mul(choice.rate) / SAMPLE_RATE;
-    let config = |buffer_size| StreamConfig { channels: choice.channels, sample_rate: choice.rate, buffer_size };
+    let config =
+        |buffer_size| StreamConfig { channels: choice.channels, sample_rate: choice.rate, buffer_size };
     let stream = build(config(BufferSize::Fixed(frames)))
         // Some cards refuse the size; their own is better than none.
         .or_else(|_| build(config(BufferSize::Default)))
@@ -257,13 +260,15 @@ fn no_sound() -> OpenError {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "cpal's kinds grow; what is not known is shown as it is")]
 fn explain(role: Role, error: &cpal::Error) -> OpenError {
     let role = role.word();
     let (state, text) = match error.kind() {
         ErrorKind::DeviceBusy => (DeviceState::Busy, format!("Another program holds the {role}.")),
-        ErrorKind::PermissionDenied => {
-            (DeviceState::Busy, format!("This user may not use the {role}; on Linux, being in the group “audio” helps."))
-        }
+        ErrorKind::PermissionDenied => (
+            DeviceState::Busy,
+            format!("This user may not use the {role}; on Linux, being in the group “audio” helps."),
+        ),
         ErrorKind::HostUnavailable => return no_sound(),
         ErrorKind::DeviceNotAvailable => (DeviceState::Missing, format!("The {role} is not plugged in.")),
         _ => (DeviceState::Missing, format!("The {role} can't be opened ({error}).")),

@@ -149,7 +149,8 @@ impl Recording {
     /// The next deadline after `now` on the grid of this recording.
     fn align(&mut self, now: Moment) -> Moment {
         let start = *self.start.get_or_insert(now);
-        let ticks = u32::try_from(now.since(start).as_micros().div_ceil(TICK.as_micros())).unwrap_or(u32::MAX);
+        let ticks =
+            u32::try_from(now.since(start).as_micros().div_ceil(TICK.as_micros())).unwrap_or(u32::MAX);
         start + TICK * ticks
     }
 
@@ -173,9 +174,12 @@ impl Recording {
 ///
 /// # Errors
 /// When there is no thread to be had.
-pub(super) fn start_microphone(mut source: Source, mut callback: CaptureCallback) -> std::io::Result<VirtualDevice> {
+pub(super) fn start_microphone(
+    mut source: Source,
+    mut callback: CaptureCallback,
+) -> std::io::Result<VirtualDevice> {
     let mut block = [0.0; TICK_SAMPLES];
-    every_tick("virtual mic", || clock::now(), move |at| {
+    every_tick("virtual mic", clock::now, move |at| {
         source.fill(&mut block);
         // The block is there once its last sample was captured, as with a real device.
         sleep_until(at + TICK);
@@ -195,21 +199,25 @@ pub(super) fn start_speaker(sink: Sink, mut callback: PlaybackCallback) -> std::
         Sink::Nothing | Sink::Loop(_) => clock::now() + HEAD_START,
     };
     let mut broken = false;
-    every_tick("virtual speaker", move || first, move |at| {
-        let mut block = [0.0; TICK_SAMPLES];
-        callback.call(&mut block, at, |s| s);
-        match &sink {
-            Sink::Nothing => {}
-            Sink::Loop(delay) => delay.put(&block),
-            Sink::Record(recording) => {
-                let written = recording.lock().unwrap_or_else(PoisonError::into_inner).write(at, &block);
-                if let (Err(error), false) = (written, broken) {
-                    broken = true;
-                    tracing::warn!(%error, "the recording of the speaker has stopped; the call goes on");
+    every_tick(
+        "virtual speaker",
+        move || first,
+        move |at| {
+            let mut block = [0.0; TICK_SAMPLES];
+            callback.call(&mut block, at, |s| s);
+            match &sink {
+                Sink::Nothing => {}
+                Sink::Loop(delay) => delay.put(&block),
+                Sink::Record(recording) => {
+                    let written = recording.lock().unwrap_or_else(PoisonError::into_inner).write(at, &block);
+                    if let (Err(error), false) = (written, broken) {
+                        broken = true;
+                        tracing::warn!(%error, "the recording of the speaker has stopped; the call goes on");
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Calls `tick` with each deadline from `first` on until the device is dropped.

@@ -85,12 +85,6 @@ impl Out {
         Out { json, to: Box::new(io::stdout()) }
     }
 
-    /// To somewhere else (tests).
-    #[cfg(test)]
-    pub(super) fn to(json: bool, to: Box<dyn Write>) -> Out {
-        Out { json, to }
-    }
-
     /// Whether programs read it.
     pub(super) fn is_json(&self) -> bool {
         self.json

@@ -31,7 +31,8 @@ impl Store {
     /// When the disk refuses.
     pub(crate) fn contacts(&self) -> Result<Vec<ContactRow>, UiError> {
         let database = self.lock();
-        let sql = "SELECT peer, name, verified, added_at_ms, addresses, invite FROM contact ORDER BY name, peer";
+        let sql =
+            "SELECT peer, name, verified, added_at_ms, addresses, invite FROM contact ORDER BY name, peer";
         let mut query = database.prepare_cached(sql).map_err(failed)?;
         let rows = query.query_map([], |row| {
             let addresses: String = row.get(4)?;
@@ -53,15 +54,17 @@ impl Store {
     /// # Errors
     /// When the disk refuses; the old entry stays.
     pub(crate) fn put_contact(&self, row: &ContactRow) -> Result<(), UiError> {
-        let sql =
-            "INSERT INTO contact (peer, name, verified, added_at_ms, addresses, invite)
+        let sql = "INSERT INTO contact (peer, name, verified, added_at_ms, addresses, invite)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (peer) DO UPDATE
             SET name = ?2, verified = ?3, added_at_ms = ?4, addresses = ?5, invite = ?6";
         // A multiaddress has no line break; one that somebody made up could only add a broken address.
         let addresses = row.addresses.join("\n");
         let verified = word(&row.verified);
         self.lock()
-            .execute(sql, params![row.peer.public_key(), row.name, verified, row.added_at_ms, addresses, row.invite])
+            .execute(
+                sql,
+                params![row.peer.public_key(), row.name, verified, row.added_at_ms, addresses, row.invite],
+            )
             .map(drop)
             .map_err(failed)
     }

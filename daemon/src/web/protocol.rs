@@ -13,8 +13,6 @@ use crate::view::{AutoAnswer, Media, Theme, View};
 
 /// Longest name of a person, in characters.
 pub(crate) const MAX_NAME: usize = 80;
-/// Longest text of a decline, in characters.
-pub(crate) const MAX_MESSAGE: usize = 500;
 
 /// What a person can ask for, by page, command line or script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -152,6 +150,8 @@ pub(crate) enum Command {
     },
     /// Empties the log of calls.
     ClearRecent {},
+    /// Every missed call in the log has been seen.
+    MarkRecentSeen {},
 }
 
 /// What a device is for.

@@ -27,7 +27,7 @@ export function runningCall(state) {
 
 /** Calls missed since the list was last looked at. @param {State} state */
 export function missedCount(state) {
-  return (state.view?.recent ?? []).filter((each) => each.outcome === 'missed' && !each.seen && each.at_ms > state.seen_ms).length
+  return (state.view?.recent ?? []).filter((each) => each.outcome === 'missed' && !each.seen).length
 }
 
 /** @param {State} state @param {string|null} peer @returns {Contact|null} */

@@ -47,7 +47,7 @@
  *  |{do: 'rename_contact', peer_id: string, name: string}
  *  |{do: 'verify_contact', peer_id: string, verified: boolean}
  *  |{do: 'choose_device', role: 'microphone'|'speaker', id: string}
- *  |{do: 'test_sound'|'clear_recent'}
+ *  |{do: 'test_sound'|'clear_recent'|'mark_recent_seen'}
  *  |{do: 'monitor_microphone', on: boolean}
  *  |({do: 'set_settings'} & Partial<Settings>)
  *  |{do: 'revoke_session', id: string}} Command

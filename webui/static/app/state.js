@@ -35,7 +35,6 @@
  * @property {Record<string, Command>} pending commands without a reply yet, by request id
  * @property {{of: string, problem: Problem}|null} problem refusal to show in the open dialog
  * @property {{polite: string[], assertive: string}} say for screen readers: [key or text]
- * @property {number} seen_ms calls up to here were seen in the list
  */
 
 /**
@@ -56,8 +55,7 @@
  *  |{type: 'first', step: State['first']}
  *  |{type: 'toast', toast: Toast}
  *  |{type: 'toast-closed', id: string}
- *  |{type: 'said', polite: number}
- *  |{type: 'seen', at_ms: number}} Event
+ *  |{type: 'said', polite: number}} Event
  */
 
 /** @type {State} */
@@ -65,7 +63,7 @@ export const initial = {
   link: 'starting', pairing: 'none', view: null, skew_ms: 0, levels: null, loud_at: {},
   route: { page: 'people', peer: null, section: null }, stage: null, minimised: false, panel: false,
   dialog: null, popover: null, replying: null, search: '', first: null, toasts: [], closed: [], pending: {}, problem: null,
-  say: { polite: [], assertive: '' }, seen_ms: 0,
+  say: { polite: [], assertive: '' },
 }
 
 /** A level above which somebody speaks, decibels relative to full scale. */
@@ -113,7 +111,6 @@ export function update(state, event) {
       closed: state.view?.notices.some((notice) => notice.id === event.id) ? [...state.closed, event.id] : state.closed,
     }
     case 'said': return { ...state, say: { polite: state.say.polite.slice(event.polite), assertive: '' } }
-    case 'seen': return event.at_ms > state.seen_ms ? { ...state, seen_ms: event.at_ms } : state
   }
 }
 

@@ -237,7 +237,8 @@ impl Calls {
 
     /// The next moment at which something is due, and what.
     pub(super) fn due(&self) -> (Moment, WakeReason) {
-        let states = self.calls.values().filter_map(|c| c.state.due_at()).map(|at| (at, WakeReason::StateDue));
+        let states =
+            self.calls.values().filter_map(|c| c.state.due_at()).map(|at| (at, WakeReason::StateDue));
         let beats = self.calls.values().filter_map(Call::heartbeat_at).map(|at| (at, WakeReason::Heartbeat));
         let resend = Some((self.outbox.due_at(&self.up), WakeReason::Resend)).filter(|(at, _)| *at < NEVER);
         states.chain(beats).chain(resend).min().unwrap_or((NEVER, WakeReason::Nothing))
@@ -264,7 +265,9 @@ const fn tone_of(reason: &EndReason, direction: Direction) -> Ring {
     match (reason, direction) {
         (EndReason::Busy, Direction::Outgoing) => Ring::Busy,
         (EndReason::HangupRemote | EndReason::Failed(_) | EndReason::Lost, _)
-        | (EndReason::Declined(_) | EndReason::Timeout | EndReason::Offline, Direction::Outgoing) => Ring::Ended,
+        | (EndReason::Declined(_) | EndReason::Timeout | EndReason::Offline, Direction::Outgoing) => {
+            Ring::Ended
+        }
         (
             EndReason::HangupLocal
             | EndReason::Cancelled

@@ -264,7 +264,8 @@ impl Calls {
 
     fn ack(&mut self, to: PeerId, of: &Envelope) {
         let body = Signal::Ack { of: of.id };
-        let envelope = Envelope { id: self.message_id(), call: of.call, seq: 0, sent_at_ms: self.wall_ms, body };
+        let envelope =
+            Envelope { id: self.message_id(), call: of.call, seq: 0, sent_at_ms: self.wall_ms, body };
         if self.up.contains(&to) {
             self.effects.push(Output::Send { to, envelope });
         }

@@ -59,7 +59,11 @@ impl Calls {
             direction: Direction::Outgoing,
             media,
             alert: Alert::Ring,
-            state: CallState::Calling { expires_at: self.now + RING_TIME, delivered: false, offline_at: None },
+            state: CallState::Calling {
+                expires_at: self.now + RING_TIME,
+                delivered: false,
+                offline_at: None,
+            },
             wall_ms: self.wall_ms,
             expires_at_ms: self.wall_ms.saturating_add(RING_MS),
         });

@@ -39,7 +39,13 @@ impl Calls {
         }
     }
 
-    fn end_by_crash(&mut self, id: ahoy_base::CallId, phase: StoredPhase, direction: Direction, alert: Alert) {
+    fn end_by_crash(
+        &mut self,
+        id: ahoy_base::CallId,
+        phase: StoredPhase,
+        direction: Direction,
+        alert: Alert,
+    ) {
         let last_word = match (phase, direction) {
             (StoredPhase::Calling | StoredPhase::RingingOut, _) if self.outbox.offer_waits(id) => {
                 self.calls.get(&id).map(|c| Signal::MissedCall { media: c.media, at_ms: c.offered_at_ms })

@@ -48,7 +48,9 @@ fn every_sample_is_read_and_written_as_it_is() {
             "view" => survives::<View>(name, sample),
             "command" => survives::<FromPage>(name, sample),
             "reply" | "error" => survives::<ToPage>(name, sample),
-            "message" if name == "message-levels-on" || name == "message-auth" => survives::<FromPage>(name, sample),
+            "message" if name == "message-levels-on" || name == "message-auth" => {
+                survives::<FromPage>(name, sample)
+            }
             "message" => survives::<ToPage>(name, sample),
             _ => panic!("{name} is of no known kind"),
         }
@@ -107,7 +109,8 @@ async fn what_is_described_is_served_and_what_is_served_is_described() {
             continue; // streams for ever; its own test reads it
         }
         for method in ["GET", "POST"] {
-            let status = daemon.ask(method, path, &headers, if method == "POST" { "{}" } else { "" }).await.status;
+            let status =
+                daemon.ask(method, path, &headers, if method == "POST" { "{}" } else { "" }).await.status;
             assert_eq!(status == 405 || status == 404, method != served, "{method} {path}: {status}");
         }
     }
@@ -144,7 +147,8 @@ async fn this_users_programs_get_what_is_described_for_them() {
 /// Whether `value` is what `schema` says: the part of JSON Schema that the description uses.
 fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(name) = schema["$ref"].as_str() {
-        let target = document.pointer(name.trim_start_matches('#')).ok_or(format!("{name} leads nowhere"))?;
+        let target =
+            document.pointer(name.trim_start_matches('#')).ok_or_else(|| format!("{name} leads nowhere"))?;
         return fits(document, target, value);
     }
     for key in ["oneOf", "anyOf"] {
@@ -175,7 +179,8 @@ fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    let allowed = kinds.is_empty() || kinds.contains(&kind) || (kind == "integer" && kinds.contains(&"number"));
+    let allowed =
+        kinds.is_empty() || kinds.contains(&kind) || (kind == "integer" && kinds.contains(&"number"));
     if !allowed {
         return Err(format!("{value} is no {kinds:?}"));
     }
@@ -245,10 +250,17 @@ async fn events_stream_one_object_a_line_until_the_app_is_gone() {
     let Daemon { view, events, .. } = daemon;
     drop((view, events));
     let answer = Answer::read(&mut stream).await;
-    let lines: Vec<Value> =
-        answer.body.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines, [
-        json!({ "event": "ended", "call": "0123456789abcdef0123456789abcdef", "t_us": 1_000, "reason": "busy" }),
-        json!({ "event": "peer_up", "t_us": 2_000 }),
-    ]);
+    let lines: Vec<Value> = answer
+        .body
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            json!({ "event": "ended", "call": "0123456789abcdef0123456789abcdef", "t_us": 1_000, "reason": "busy" }),
+            json!({ "event": "peer_up", "t_us": 2_000 }),
+        ]
+    );
 }

@@ -1,6 +1,6 @@
 //! The browsers' door, tried over a real loopback socket with a made-up app behind it.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::type_complexity, reason = "tests")]
 
 mod contract;
 mod guard;
@@ -143,8 +143,11 @@ impl Daemon {
     async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
         let origin = self.origin();
         let bearer = format!("Bearer {token}");
-        let mut headers =
-            vec![("Origin", origin.as_str()), ("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
+        let mut headers = vec![
+            ("Origin", origin.as_str()),
+            ("Content-Type", "application/json"),
+            ("Sec-Fetch-Site", "same-origin"),
+        ];
         if !token.is_empty() {
             headers.push(("Authorization", &bearer));
         }

@@ -139,7 +139,8 @@ async fn levels_come_while_they_are_wanted() {
         assert_eq!(hear(&mut page).await["microphone"], -12.5);
     }
     say(&mut page, &json!({ "type": "levels", "on": false })).await;
-    say(&mut page, &json!({ "type": "command", "id": "0".repeat(32), "command": { "do": "test_sound" } })).await;
+    say(&mut page, &json!({ "type": "command", "id": "0".repeat(32), "command": { "do": "test_sound" } }))
+        .await;
     hear_a(&mut page, "reply").await;
     daemon.show(901);
     assert_eq!(hear(&mut page).await["type"], "view", "no level came in between");

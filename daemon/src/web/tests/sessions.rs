@@ -76,10 +76,17 @@ async fn a_refused_command_says_what_works_and_what_to_do() {
     let ask = |command| json!({ "id": "0".repeat(32), "command": command });
     let refused = daemon.post("/api/v1/commands", &token, &ask(json!({ "do": "clear_recent" }))).await;
     assert_eq!(refused.status, 409);
-    assert_eq!(refused.json(), json!({ "ok": false, "error": { "what": "No.", "works": "All else.", "do": "Wait." } }));
-    let dialled = daemon.post("/api/v1/commands", &token, &ask(json!({ "do": "dial", "who": "Bob", "media": "voice" }))).await;
+    assert_eq!(
+        refused.json(),
+        json!({ "ok": false, "error": { "what": "No.", "works": "All else.", "do": "Wait." } })
+    );
+    let dialled = daemon
+        .post("/api/v1/commands", &token, &ask(json!({ "do": "dial", "who": "Bob", "media": "voice" })))
+        .await;
     assert_eq!(dialled.json(), json!({ "ok": true, "result": { "call": "c".repeat(32) } }));
-    for broken in [json!({ "do": "fly" }), json!({ "do": "answer", "call": "x" }), json!({ "do": "hold" }), json!(7)] {
+    for broken in
+        [json!({ "do": "fly" }), json!({ "do": "answer", "call": "x" }), json!({ "do": "hold" }), json!(7)]
+    {
         let answer = daemon.post("/api/v1/commands", &token, &ask(broken)).await;
         assert_eq!(answer.status, 422, "{answer:?}");
         assert!(!answer.json()["error"]["do"].as_str().unwrap().is_empty());

@@ -78,7 +78,7 @@ mod tests {
             let newest = self.seen.last().copied();
             let age = newest.map_or(0, |newest| newest.saturating_sub(n));
             // At the edge the window may forget up to a word earlier.
-            if age >= WINDOW - 64 && age < WINDOW && !strict {
+            if (WINDOW - 64..WINDOW).contains(&age) && !strict {
                 return None;
             }
             Some(age < WINDOW && self.seen.insert(n))

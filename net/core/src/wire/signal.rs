@@ -394,7 +394,12 @@ mod tests {
     fn all() -> Vec<Signal> {
         vec![
             Signal::Hello { name: "Ann".into(), version: 1, agent: "ahoy/0.1.0".into(), invite: None },
-            Signal::Hello { name: "Ann".into(), version: 1, agent: "ahoy/0.1.0".into(), invite: Some([5; 16]) },
+            Signal::Hello {
+                name: "Ann".into(),
+                version: 1,
+                agent: "ahoy/0.1.0".into(),
+                invite: Some([5; 16]),
+            },
             Signal::Ack { of: MessageId::from_bytes([9; 16]) },
             Signal::Offer { media: MediaKind::Voice, expires_in_ms: 45_000, resume: false },
             Signal::Offer { media: MediaKind::Video, expires_in_ms: 30_000, resume: true },

@@ -125,8 +125,10 @@ export function iconOf(event) {
 
 /** @param {{state: State, view: View}} props */
 function Calls({ state, view }) {
-  const newest = view.recent.reduce((at, each) => Math.max(at, each.at_ms), 0)
-  useEffect(() => dispatch({ type: 'seen', at_ms: newest }), [newest])
+  const missed = missedCount(state)
+  useEffect(() => {
+    if (missed > 0) send({ do: 'mark_recent_seen' })
+  }, [missed])
   const rows = view.recent.filter((each) => matches(each.name, state.search))
   const busy = runningCall(state) !== null
   return html`<${Side} state=${state}>
