@@ -78,6 +78,8 @@ struct Desk {
     paths: BTreeMap<CallId, PathInfo>,
     muted: BTreeSet<CallId>,
     pending: BTreeMap<[u8; 16], oneshot::Sender<Result<Value, UiError>>>,
+    /// Answers that wait for the view that shows what was done.
+    answers: Vec<(oneshot::Sender<Result<Value, UiError>>, Result<Value, UiError>)>,
     meters: Meters,
     /// Peers the network shall keep a stream to, decided while the node was busy.
     to_connect: Vec<(PeerId, Vec<Multiaddr>)>,
@@ -129,6 +131,7 @@ impl App {
             paths: BTreeMap::new(),
             muted: BTreeSet::new(),
             pending: BTreeMap::new(),
+            answers: Vec::new(),
             meters: Meters::default(),
             to_connect: Vec::new(),
             dirty: true,
@@ -152,6 +155,7 @@ impl App {
         self.node.start(&mut self.desk);
         loop {
             self.connect_waiting();
+            self.answer();
             tokio::select! {
                 input = self.node.next() => self.node.handle(input, &mut self.desk),
                 Some(event) = audio_events.recv() => self.desk.on_audio(event),
@@ -189,6 +193,18 @@ impl App {
         for (peer, addresses) in std::mem::take(&mut self.desk.to_connect) {
             self.node.net().add_addresses(peer, addresses);
             self.node.net().connect(peer);
+        }
+    }
+
+    /// Answers commands, after the view: whoever reads it next finds what they asked for done.
+    fn answer(&mut self) {
+        if self.desk.answers.is_empty() {
+            return;
+        }
+        self.show();
+        for (reply, result) in self.desk.answers.drain(..) {
+            // A page that went away has the view.
+            let _ = reply.send(result);
         }
     }
 
@@ -230,9 +246,7 @@ impl App {
 
     fn on_command(&mut self, id: [u8; 16], command: Command, reply: oneshot::Sender<Result<Value, UiError>>) {
         match self.carry_out(id, command) {
-            Done::Now(result) => {
-                let _ = reply.send(result);
-            }
+            Done::Now(result) => self.desk.answers.push((reply, result)),
             Done::ByCall(command) => {
                 while self.desk.pending.len() >= MAX_PENDING {
                     self.desk.pending.pop_first();
@@ -706,8 +720,8 @@ impl Host for Desk {
 
     fn on_reply(&mut self, id: [u8; 16], result: Result<CallId, CommandError>) {
         let Some(reply) = self.pending.remove(&id) else { return };
-        // A page that went away reads the result in the next view.
-        let _ = reply.send(result.map(|call| json!({ "call": call.to_string() })).map_err(error_of));
+        let answer = result.map(|call| json!({ "call": call.to_string() })).map_err(error_of);
+        self.answers.push((reply, answer));
     }
 
     fn on_net(&mut self, at: Moment, news: NetNews) {

@@ -1,2 +1,134 @@
-//! The door.
-fn main() {}
+//! The one door for developers: `cargo xtask run | test | lint | e2e | bench | release`.
+
+mod install;
+mod shell;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use install::Need;
+use shell::{Step, root};
+
+const USAGE: &str = "\
+cargo xtask run [-- OPTIONS]   install what is missing, build, start the daemon, open the page
+cargo xtask test               install what the tests need, run every test
+cargo xtask lint               format, clippy, documentation, licences
+cargo xtask e2e [FILE]         only the tests with real browsers
+cargo xtask bench              two calls side by side, figures on standard output (needs root)
+cargo xtask release            the binary that is given to people, in target/dist";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let rest = words.get(1..).unwrap_or_default();
+    let done = match words.first().map(String::as_str) {
+        Some("run") => run(rest),
+        Some("test") => test(),
+        Some("lint") => lint(),
+        Some("e2e") => e2e(rest),
+        Some("bench") => bench(),
+        Some("release") => release(),
+        Some(_) | None => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `ahoy` itself: starts the daemon if none runs and opens the page.
+fn run(rest: &[String]) -> Result<()> {
+    install::ensure(&[Need::Build])?;
+    Step::cargo(&["build", "--package", "ahoy"]).run()?;
+    let words = rest.iter().filter(|word| *word != "--").map(String::as_str);
+    Step::new("target/debug/ahoy").args(words).run()
+}
+
+fn test() -> Result<()> {
+    install::ensure(&[Need::Build, Need::Node, Need::Browsers, Need::Sound, Need::Network, Need::Python])?;
+    Step::cargo(&["test", "--workspace", "--locked"]).run()?;
+    Step::cargo(&["check", "--manifest-path", "net/core/fuzz/Cargo.toml", "--locked"]).run()?;
+    webui()?;
+    Step::new("tests/interop/run").run()?;
+    Step::cargo(&["build", "--package", "ahoy", "--locked"]).run()?;
+    e2e(&[])?;
+    Step::new("tests/sound/run").run()?;
+    if shell::may_make_networks() {
+        Step::new("tests/netns/run").run()
+    } else {
+        eprintln!("xtask: the tests with network namespaces need root and were left out");
+        Ok(())
+    }
+}
+
+/// The page's own checks: what is vendored, types, pure modules, axe.
+fn webui() -> Result<()> {
+    npm("webui")?;
+    for script in
+        [["run", "vendor", "--", "--check"].as_slice(), &["run", "types"], &["test"], &["run", "browser"]]
+    {
+        Step::new("npm").args(["--silent"]).args(script.iter().copied()).within("webui").run()?;
+    }
+    Ok(())
+}
+
+fn e2e(files: &[String]) -> Result<()> {
+    install::ensure(&[Need::Build, Need::Node, Need::Browsers])?;
+    Step::cargo(&["build", "--package", "ahoy"]).run()?;
+    npm("tests/e2e")?;
+    let all = shell::files("tests/e2e", ".test.mjs")?;
+    let files = if files.is_empty() { &all } else { files };
+    Step::new("node")
+        .args(["--test", "--test-concurrency=1"])
+        .args(files.iter().map(String::as_str))
+        .within("tests/e2e")
+        .run()
+}
+
+fn lint() -> Result<()> {
+    install::ensure(&[Need::Build, Need::Deny])?;
+    Step::cargo(&["fmt", "--all", "--check"]).run()?;
+    Step::cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]).run()?;
+    Step::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
+    // Advisories need a database from the network; they are looked at by hand before a release.
+    Step::cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]).run()
+}
+
+/// Set-up time, mouth to ear, processor and memory of two daemons on a simulated network.
+fn bench() -> Result<()> {
+    install::ensure(&[Need::Build, Need::Network, Need::Python])?;
+    if !shell::may_make_networks() {
+        bail!("the bench makes network namespaces and needs root");
+    }
+    Step::cargo(&["build", "--release", "--package", "ahoy"]).run()?;
+    Step::new("tests/bench/run").run()
+}
+
+fn release() -> Result<()> {
+    install::ensure(&[Need::Build])?;
+    Step::cargo(&["build", "--profile", "dist", "--package", "ahoy", "--locked"]).run()?;
+    let size = std::fs::metadata(root().join("target/dist/ahoy"))
+        .context("the binary is not where it should be")?
+        .len();
+    println!("target/dist/ahoy, {:.1} MB: copy it anywhere and run it", size as f64 / 1e6);
+    Ok(())
+}
+
+fn npm(folder: &str) -> Result<()> {
+    let (lock, stamp) = (
+        root().join(folder).join("package-lock.json"),
+        root().join(folder).join("node_modules/.package-lock.json"),
+    );
+    let time = |path: &std::path::Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    if time(&stamp).is_some_and(|done| Some(done) >= time(&lock)) {
+        return Ok(());
+    }
+    Step::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).within(folder).run()
+}

@@ -22,6 +22,8 @@ pub(super) struct DeviceClock {
     pub(super) last_frames: AtomicU32,
     /// When the very first sample was at the device; 0 before.
     pub(super) first_us: AtomicU64,
+    /// Frames of all callbacks.
+    pub(super) frames: AtomicU64,
     /// Samples that found no room, or were missing.
     pub(super) slips: AtomicU64,
 }
@@ -30,6 +32,7 @@ impl DeviceClock {
     fn tick(&self, at: Moment, frames: usize) {
         // The first callback wins; 0 means none yet.
         let _ = self.first_us.compare_exchange(0, at.as_micros(), Ordering::Relaxed, Ordering::Relaxed);
+        self.frames.fetch_add(frames as u64, Ordering::Relaxed);
         self.last_frames.store(u32::try_from(frames).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.last_us.store(at.as_micros(), Ordering::Release);
     }

@@ -18,7 +18,7 @@ use super::capture::{CaptureOrder, CaptureThread};
 use super::device_name::{MicrophoneName, SpeakerName};
 use super::levels::SharedLevels;
 use super::peer_player::{FiguresBoard, PeerSource};
-use super::playback::{PlaybackOrder, PlaybackThread};
+use super::playback::{Pace, PlaybackOrder, PlaybackThread};
 use super::real_device::{OpenError, RealDevice, SoundSystem, is_fatal};
 use super::virtual_device::{
     LoopDelay, Recording, Sink, Source, VirtualDevice, start_microphone, start_speaker,
@@ -36,6 +36,16 @@ const LIST_EVERY: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(1);
 /// A device that gives no block for this long is dead, whatever it says.
 const DEAD_AFTER: Duration = Duration::from_secs(3);
+
+/// Blocks that a speaker is opened with. PulseAudio keeps two; with 10 ms a sink without hardware ran dry a quarter of
+/// the time here, with 15 ms never.
+const FIRST_BLOCK: Duration = Duration::from_millis(15);
+/// What is added when a speaker takes less than it should: it runs dry.
+const LONGER: Duration = Duration::from_millis(10);
+/// Longer blocks would be heard as delay.
+const LONGEST_BLOCK: Duration = Duration::from_millis(60);
+/// Share of its rate below which a speaker runs dry; clocks of sound cards differ by less than a thousandth.
+const DRY: f64 = 0.97;
 
 /// What is asked of the desk.
 pub(super) enum Order {
@@ -87,6 +97,7 @@ pub(super) fn spawn(parts: Parts, inbox: Receiver<Order>) -> Result<(), String> 
         ring: Ring::None,
         recordings: BTreeMap::new(),
         loop_delay: Arc::default(),
+        block: FIRST_BLOCK,
         next_stream: 0,
         listed_at: None,
     };
@@ -114,6 +125,8 @@ struct Open {
     opened_at: Moment,
     /// For people.
     name: String,
+    /// When its frames were last counted, and how many there were.
+    counted: Option<(Moment, u64)>,
 }
 
 /// Held for as long as the device is open.
@@ -143,6 +156,8 @@ struct Desk {
     /// Files that grow for as long as the daemon runs.
     recordings: BTreeMap<PathBuf, Arc<Mutex<Recording>>>,
     loop_delay: Arc<LoopDelay>,
+    /// How much a real speaker takes at a time.
+    block: Duration,
     next_stream: u64,
     listed_at: Option<Moment>,
 }
@@ -239,11 +254,53 @@ impl Desk {
                 self.lose(role, "it stopped without a word");
             }
         }
+        self.look_for_dry_speaker(now);
         if self.listed_at.is_none_or(|at| now.since(at) >= LIST_EVERY) {
             self.list();
             for role in [Role::Microphone, Role::Speaker] {
+                if self.is_unplugged(role) {
+                    self.lose(role, "it was unplugged");
+                }
                 self.take_back(role);
             }
+        }
+    }
+
+    /// Whether the chosen device is in use and gone from the list: sound servers move its stream elsewhere silently.
+    fn is_unplugged(&mut self, role: Role) -> bool {
+        let devices = self.parts.devices.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (list, place) = match role {
+            Role::Microphone => (devices.microphones, &self.microphone),
+            Role::Speaker => (devices.speakers, &self.speaker),
+        };
+        let in_use = place.open.as_ref().is_some_and(|open| matches!(open.device, OpenDevice::Real { .. }));
+        let by_id = !is_default(&place.chosen) && place.trouble.is_none();
+        in_use && by_id && !list.iter().any(|device| device.id == place.chosen)
+    }
+
+    /// A speaker that takes less than real time plays holes: it is opened again with longer blocks.
+    fn look_for_dry_speaker(&mut self, now: Moment) {
+        let Some(Open { device: OpenDevice::Real { _device: device }, clock, counted, .. }) =
+            &mut self.speaker.open
+        else {
+            return;
+        };
+        let frames = clock.frames.load(Ordering::Relaxed);
+        let Some((at, before)) = *counted else {
+            *counted = (frames > 0).then_some((now, frames));
+            return;
+        };
+        let time = now.since(at).as_secs_f64();
+        if time < 1.0 {
+            return;
+        }
+        *counted = Some((now, frames));
+        let share = (frames - before) as f64 / (time * f64::from(device.rate));
+        if share < DRY && self.block < LONGEST_BLOCK {
+            self.block += LONGER;
+            tracing::info!(share, block = ?self.block, "the speaker runs dry and gets longer blocks");
+            self.close(Role::Speaker);
+            self.open(Role::Speaker);
         }
     }
 
@@ -459,11 +516,12 @@ impl Desk {
                 PlaybackCallback::new(from, clock.clone(), playback.thread.clone(), channels)
             };
             let failed = move |error: cpal::Error| report(&orders, Role::Speaker, number, &error);
-            match self.system.open_speaker(id, make, failed) {
+            match self.system.open_speaker(id, self.block, make, failed) {
                 Ok(device) => {
                     if let Some(ring) = ring.into_inner().unwrap_or_else(PoisonError::into_inner) {
                         let (clock, rate) = (clock.clone(), device.rate);
-                        self.playback.tell(PlaybackOrder::Device { ring, clock, rate, announce: true });
+                        let pace = Pace::Uneven;
+                        self.playback.tell(PlaybackOrder::Device { ring, clock, rate, announce: true, pace });
                     }
                     let name = device.name.clone();
                     return Ok((open(OpenDevice::Real { _device: device }, clock, number, name), trouble));
@@ -484,7 +542,13 @@ impl Desk {
             Sink::Record(recording) => !recording.lock().unwrap_or_else(PoisonError::into_inner).has_begun(),
             Sink::Nothing | Sink::Loop(_) => true,
         };
-        let order = PlaybackOrder::Device { ring, clock: clock.clone(), rate: SAMPLE_RATE, announce };
+        let order = PlaybackOrder::Device {
+            ring,
+            clock: clock.clone(),
+            rate: SAMPLE_RATE,
+            announce,
+            pace: Pace::Steady,
+        };
         self.playback.tell(order);
         let device = start_speaker(sink, callback).map_err(|error| no_thread(&error))?;
         let name = self.speaker.chosen.clone();
@@ -530,7 +594,7 @@ impl Desk {
 }
 
 fn open(device: OpenDevice, clock: Arc<DeviceClock>, number: u64, name: String) -> Open {
-    Open { device, clock, number, opened_at: crate::clock::now(), name }
+    Open { device, clock, number, opened_at: crate::clock::now(), name, counted: None }
 }
 
 fn report(orders: &SyncSender<Order>, role: Role, number: u64, error: &cpal::Error) {

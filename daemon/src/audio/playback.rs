@@ -32,12 +32,25 @@ const IDLE: Duration = Duration::from_millis(50);
 const LEAD: Duration = Duration::from_millis(4);
 /// What a hole adds to that.
 const MORE_LEAD: Duration = Duration::from_millis(2);
+/// What waits for an uneven device at the least: the largest block that PulseAudio asks for when asked for 10 ms.
+const CUSHION: Duration = Duration::from_millis(20);
+/// An uneven device without a hole for this long needs less.
+const LESS_AFTER: Duration = Duration::from_secs(10);
 /// More would be heard as delay.
 const MAX_LEAD: Duration = Duration::from_millis(60);
 /// Blocks of the device that may wait when it does not say when it takes them.
 const MAX_AHEAD: u32 = 8;
 /// Ticks between two reports of levels and figures: 100 ms.
 const REPORT_EVERY: u64 = 10;
+
+/// How a device asks for blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// One size at one interval: blocks can be made just in time.
+    Steady,
+    /// As it likes (a sound server asks for 10 or 20 ms, early or late): some sound must wait for it.
+    Uneven,
+}
 
 /// What the desk tells the thread.
 pub(super) enum PlaybackOrder {
@@ -48,6 +61,8 @@ pub(super) enum PlaybackOrder {
         rate: u32,
         /// Whether its first sample is worth a `speaker_start`.
         announce: bool,
+        /// How it asks for blocks.
+        pace: Pace,
     },
     /// They go nowhere.
     NoDevice,
@@ -122,9 +137,13 @@ struct Out {
     clock: Arc<DeviceClock>,
     resampler: Resampler,
     rate: u32,
+    /// Steady: how long before the device takes it a block is made. Uneven: how much sound waits for it.
     lead: Duration,
     slips: u64,
     announce: bool,
+    pace: Pace,
+    /// When the last hole was, or when `lead` was last lowered.
+    quiet_since: Moment,
 }
 
 impl Out {
@@ -146,6 +165,11 @@ impl Out {
 
     /// How many frames must wait at `now`, and when that changes.
     fn wanted(&self, now: Moment) -> (usize, Duration) {
+        if self.pace == Pace::Uneven {
+            let frames = self.lead.as_micros() * u128::from(self.rate) / 1_000_000;
+            // The device's own asking wakes the thread.
+            return (usize::try_from(frames).unwrap_or(RING), IDLE);
+        }
         let Some((last, frames, period)) = self.beat() else {
             return (TICK_SAMPLES * self.rate as usize / ahoy_base::SAMPLE_RATE as usize, IDLE);
         };
@@ -160,15 +184,22 @@ impl Out {
     /// When what is pushed next will be taken by the device.
     fn taken_at(&self, now: Moment) -> Moment {
         let ahead = self.time(self.waiting());
-        self.beat().map_or(now, |(last, _, period)| last + period) + ahead
+        match (self.pace, self.beat()) {
+            (Pace::Steady, Some((last, _, period))) => last + period + ahead,
+            (Pace::Steady, None) | (Pace::Uneven, _) => now + ahead,
+        }
     }
 
-    /// A hole means that blocks must be made earlier.
-    fn learn(&mut self) {
+    /// A hole means that blocks must be made earlier; a long time without one, that an uneven device needs less.
+    fn learn(&mut self, now: Moment) {
         let slips = self.clock.slips.load(Ordering::Relaxed);
         if slips > self.slips {
             self.slips = slips;
             self.lead = (self.lead + MORE_LEAD).min(MAX_LEAD);
+            self.quiet_since = now;
+        } else if self.pace == Pace::Uneven && now.since(self.quiet_since) >= LESS_AFTER {
+            self.lead = self.lead.saturating_sub(MORE_LEAD).max(CUSHION);
+            self.quiet_since = now;
         }
     }
 }
@@ -211,9 +242,21 @@ impl Playback {
 
     fn obey(&mut self, order: PlaybackOrder) {
         match order {
-            PlaybackOrder::Device { ring, clock, rate, announce } => match Resampler::from_48k(rate) {
+            PlaybackOrder::Device { ring, clock, rate, announce, pace } => match Resampler::from_48k(rate) {
                 Ok(resampler) => {
-                    self.out = Some(Out { ring, clock, resampler, rate, lead: LEAD, slips: 0, announce });
+                    let (lead, quiet_since) =
+                        (if pace == Pace::Steady { LEAD } else { CUSHION }, crate::clock::now());
+                    self.out = Some(Out {
+                        ring,
+                        clock,
+                        resampler,
+                        rate,
+                        lead,
+                        slips: 0,
+                        announce,
+                        pace,
+                        quiet_since,
+                    });
                 }
                 Err(error) => tracing::warn!(%error, "the speaker's rate can't be used"),
             },
@@ -249,7 +292,7 @@ impl Playback {
     /// Makes the blocks that must be there by now, and says how long there is nothing to do.
     fn produce(&mut self) -> Duration {
         let Some(mut out) = self.out.take() else { return IDLE };
-        out.learn();
+        out.learn(clock::now());
         if out.announce
             && let Some(first) = Some(out.clock.first_us.load(Ordering::Relaxed)).filter(|us| *us > 0)
         {
@@ -336,6 +379,8 @@ mod tests {
             lead: LEAD,
             slips: 0,
             announce: false,
+            pace: Pace::Steady,
+            quiet_since: Moment::ZERO,
         }
     }
 
@@ -365,15 +410,30 @@ mod tests {
         let mut out = out();
         beat(&out, 100, 480);
         out.clock.slips.store(1, Ordering::Relaxed);
-        out.learn();
-        out.learn();
+        out.learn(Moment::ZERO);
+        out.learn(Moment::ZERO);
         assert_eq!(out.lead, LEAD + MORE_LEAD, "one hole, one step");
         for n in 2..1_000 {
             out.clock.slips.store(n, Ordering::Relaxed);
-            out.learn();
+            out.learn(Moment::ZERO);
         }
         assert_eq!(out.lead, MAX_LEAD);
         assert!(out.wanted(Moment::from_millis(100)).0 >= 480 * 6);
+    }
+
+    #[test]
+    fn an_uneven_device_has_a_cushion_that_shrinks_again() {
+        let mut out = Out { pace: Pace::Uneven, lead: CUSHION, ..out() };
+        beat(&out, 100, 480);
+        assert_eq!(out.wanted(Moment::from_millis(100)), (960, IDLE));
+        out.clock.slips.store(1, Ordering::Relaxed);
+        out.learn(Moment::from_millis(100));
+        assert_eq!(out.wanted(Moment::from_millis(100)).0, 1_056);
+        out.learn(Moment::from_millis(10_099));
+        assert_eq!(out.lead, CUSHION + MORE_LEAD);
+        out.learn(Moment::from_millis(10_100));
+        out.learn(Moment::from_millis(30_000));
+        assert_eq!(out.lead, CUSHION, "and no further");
     }
 
     #[test]

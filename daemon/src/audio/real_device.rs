@@ -1,11 +1,11 @@
 //! Sound cards, through cpal: PulseAudio's protocol where a server answers (PipeWire speaks it too), else ALSA; WASAPI
 //! on Windows. The only file that knows cpal.
 //!
-//! Buffers are always asked for by size, 10 ms: the default of PulseAudio is 2 s.
+//! Buffers are always asked for by size: the default of PulseAudio is 2 s.
 
 use std::time::Duration;
 
-use ahoy_base::{Moment, SAMPLE_RATE, TICK_SAMPLES};
+use ahoy_base::{Moment, SAMPLE_RATE};
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig};
 
@@ -15,6 +15,8 @@ use crate::clock;
 
 /// How long a device may take to open.
 const OPEN_WITHIN: Duration = Duration::from_secs(3);
+/// What a microphone gives at a time.
+const BLOCK: Duration = Duration::from_millis(10);
 /// Channels that are asked for at most; some cards offer 32.
 const MAX_CHANNELS: u16 = 2;
 
@@ -88,10 +90,10 @@ impl SoundSystem {
                 _ => record::<f32>(&device, config, callback, on_error),
             }
         };
-        start(Role::Microphone, &device, &choice, build)
+        start(Role::Microphone, &device, &choice, BLOCK, build)
     }
 
-    /// Opens a speaker, as [`SoundSystem::open_microphone`].
+    /// Opens a speaker, as [`SoundSystem::open_microphone`], with blocks of `length`.
     ///
     /// # Errors
     /// In words, when it can't be opened.
@@ -99,6 +101,7 @@ impl SoundSystem {
     pub(super) fn open_speaker(
         &mut self,
         id: Option<&str>,
+        length: Duration,
         make: impl Fn(u16) -> PlaybackCallback,
         on_error: impl Fn(cpal::Error) + Send + Clone + 'static,
     ) -> Result<RealDevice, OpenError> {
@@ -113,7 +116,7 @@ impl SoundSystem {
                 _ => play::<f32>(&device, config, callback, on_error),
             }
         };
-        start(Role::Speaker, &device, &choice, build)
+        start(Role::Speaker, &device, &choice, length, build)
     }
 
     fn find(&mut self, role: Role, id: Option<&str>) -> Result<cpal::Device, OpenError> {
@@ -182,9 +185,11 @@ fn start(
     role: Role,
     device: &cpal::Device,
     choice: &Choice,
+    length: Duration,
     build: impl Fn(StreamConfig) -> Result<cpal::Stream, cpal::Error>,
 ) -> Result<RealDevice, OpenError> {
-    let frames = u32::try_from(TICK_SAMPLES).unwrap_or(480).saturating_mul(choice.rate) / SAMPLE_RATE;
+    let frames =
+        u32::try_from(length.as_micros() * u128::from(choice.rate) / 1_000_000).unwrap_or(choice.rate);
     let config =
         |buffer_size| StreamConfig { channels: choice.channels, sample_rate: choice.rate, buffer_size };
     let stream = build(config(BufferSize::Fixed(frames)))

@@ -22,16 +22,20 @@ export async function until(what, look, seconds = 30) {
   }
 }
 
-/** @param {{mic?: string, speaker?: string, args?: string[], folder?: string}} [options] */
+/** @param {{mic?: string, speaker?: string, args?: string[], folder?: string, env?: object, wrap?: string[]}} [options] `wrap`: words before the command */
 export async function startDaemon(options = {}) {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'ahoy-e2e-'))
   const recording = join(folder, 'heard.wav')
   const trace = join(folder, `trace-${Date.now()}.jsonl`)
-  const args = ['run', '--data', folder, '--ui', '0', '--mdns', 'off', '--listen', '/ip4/127.0.0.1/udp/0/quic-v1',
+  const network = options.wrap ? [] : ['--mdns', 'off', '--listen', '/ip4/127.0.0.1/udp/0/quic-v1']
+  const args = ['run', '--data', folder, '--ui', '0', ...network,
     '--mic', options.mic ?? 'null', '--speaker', options.speaker ?? `record:${recording}`, '--trace', trace, ...(options.args ?? [])]
-  const child = spawn(BINARY, args, { env: ENV, stdio: ['ignore', 'ignore', 'pipe'] })
+  const env = { ...ENV, ...options.env }
+  const [program, ...before] = [...(options.wrap ?? []), BINARY]
+  const child = spawn(program, [...before, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] })
   let log = ''
   child.stderr.on('data', (data) => { log += data })
+  process.on('exit', () => child.kill('SIGKILL'))
   const exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })))
   const events = () => {
     try {
@@ -45,7 +49,7 @@ export async function startDaemon(options = {}) {
     /** Runs a command of this daemon; never throws. @param {string[]} words */
     async cli(...words) {
       try {
-        const { stdout, stderr } = await run(BINARY, [...words, '--data', folder], { env: ENV })
+        const { stdout, stderr } = await run(program, [...before, ...words, '--data', folder], { env })
         return { status: 0, stdout, stderr }
       } catch (error) {
         return { status: error.code, stdout: error.stdout ?? '', stderr: error.stderr ?? '' }
@@ -56,7 +60,7 @@ export async function startDaemon(options = {}) {
       if (status !== 0) throw new Error(`ahoy ${words.join(' ')}: ${stderr}`)
       return JSON.parse(stdout)
     },
-    event: (name, from = 0) => until(`${name}\n${log}`, () => events().slice(from).find((each) => each.event === name)),
+    event: (name, from = 0, seconds = 60) => until(`${name}\n${log}`, () => events().slice(from).find((each) => each.event === name), seconds),
     link: async () => (await daemon.json('open')).link,
     async stop() {
       child.kill('SIGTERM')

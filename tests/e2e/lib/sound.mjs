@@ -33,3 +33,62 @@ export const isSilent = (path, tenths = 5) => {
   const all = samples(path).slice(-tenths * (RATE / 10))
   return all.length > 0 && all.every((sample) => Math.abs(sample) < 60)
 }
+
+const rms = (block) => Math.sqrt(block.reduce((sum, s) => sum + s * s, 0) / block.length)
+
+/** Normalised cross-correlation of `said` at `at` with `heard` around `near`, best over `reach` samples either way. */
+function best(said, at, n, heard, from, to, step) {
+  let [top, where] = [-1, from]
+  for (let shift = from; shift <= to; shift += 1) {
+    let [dot, a, b] = [0, 1e-9, 1e-9]
+    for (let i = 0; i < n; i += step) {
+      const [x, y] = [said[at + i], heard[shift + i] ?? 0]
+      dot += x * y
+      a += x * x
+      b += y * y
+    }
+    const value = dot / Math.sqrt(a * b)
+    if (value > top) [top, where] = [value, shift]
+  }
+  return [top, where]
+}
+
+/** Magnitudes in 20 bands up to 7 kHz, in decibels. */
+function bands(block) {
+  const spectrum = []
+  for (let band = 0; band < 20; band += 1) {
+    const hertz = 150 + band * 340
+    const k = 2 * Math.cos((2 * Math.PI * hertz) / RATE)
+    let [a, b] = [0, 0]
+    for (const sample of block) [a, b] = [sample + k * a - b, a]
+    spectrum.push(10 * Math.log10(Math.max(1e4, a * a + b * b - k * a * b)))
+  }
+  return spectrum
+}
+
+/**
+ * How alike what was said and what was heard are, over the loud half seconds: median correlation of the waveforms, and
+ * mean distance of the spectra in decibels (below 6 dB people hear the same voice).
+ */
+export function likeness(said, heard) {
+  const n = RATE / 2
+  const correlations = []
+  const distances = []
+  let offset = null
+  for (let at = 0; at + n < said.length; at += n) {
+    if (rms(said.subarray(at, at + n)) < 500) continue
+    if (offset === null) {
+      // Coarse first: the recording began up to two seconds before the playing.
+      const coarse = best(said, at, n, heard, at, Math.min(heard.length - n, at + 3 * RATE), 48)
+      offset = coarse[1] - at
+    }
+    const middle = at + offset
+    const [value, where] = best(said, at, n, heard, Math.max(0, middle - 960), middle + 960, 8)
+    offset = where - at
+    correlations.push(value)
+    const [x, y] = [bands(said.subarray(at, at + n)), bands(heard.subarray(where, where + n))]
+    distances.push(x.reduce((sum, level, i) => sum + Math.abs(level - y[i]), 0) / x.length)
+  }
+  correlations.sort((a, b) => a - b)
+  return { correlation: correlations[correlations.length >> 1] ?? 0, distance: distances.reduce((a, b) => a + b, 0) / distances.length, correlations }
+}

@@ -9,7 +9,7 @@
 //! A frame is due `target` after the fastest frame like it would have come. Frames that follow each other are played
 //! without a break; how far that runs ahead of or behind the target is mended by playing faster or slower.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use ahoy_base::{EncodedAudio, FRAME_SAMPLES, Moment, SAMPLE_RATE};
@@ -27,6 +27,15 @@ const SLACK: Duration = Duration::from_millis(14);
 const FRAME: Duration = Duration::from_micros(FRAME_SAMPLES as u64 * 1_000_000 / SAMPLE_RATE as u64);
 /// How far below the target is near enough: half a block of the sound card, so that rounding goes both ways.
 const EARLY: Duration = Duration::from_millis(5);
+
+/// Frames over which sound must wait too long before it is played faster: sound cards ask in bursts.
+const PATIENCE: usize = 6;
+/// What a frame that came too late to be played in time adds to how long sound waits.
+const LATE_MARGIN: Duration = Duration::from_millis(8);
+/// More than this is not added.
+const MAX_MARGIN: Duration = Duration::from_millis(80);
+/// What each frame in time takes off it again: 1 ms a second.
+const MARGIN_DECAY: Duration = Duration::from_micros(20);
 
 /// What to play for the next 20 ms.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -105,6 +114,10 @@ pub struct Playout {
     /// What comes after the last frame that was played.
     expected: Option<Expected>,
     newest: Option<u64>,
+    /// Added to what arrivals ask for: what the unsteadiness of our own sound card costs shows only here.
+    margin: Duration,
+    /// How long the last frames waited.
+    delays: VecDeque<Duration>,
     stats: PlayoutStats,
 }
 
@@ -130,6 +143,8 @@ impl Playout {
             waiting: BTreeMap::new(),
             expected: None,
             newest: None,
+            margin: Duration::ZERO,
+            delays: VecDeque::with_capacity(PATIENCE),
             stats: PlayoutStats::default(),
         }
     }
@@ -168,7 +183,7 @@ impl Playout {
         else {
             return self.make_up(Gap::Unknown);
         };
-        let target = self.arrivals.target();
+        let target = self.target();
         let due = |at: Moment| self.arrivals.lateness(at + EARLY, media_time) >= target;
         let Some(expected) = self.expected else {
             return if due(starts) { self.play(seq, starts) } else { Step::Nothing };
@@ -187,7 +202,11 @@ impl Playout {
 
     /// Counters, and how long sound waits.
     pub fn stats(&self) -> PlayoutStats {
-        PlayoutStats { target: self.arrivals.target(), ..self.stats }
+        PlayoutStats { target: self.target(), ..self.stats }
+    }
+
+    fn target(&self) -> Duration {
+        self.arrivals.target() + self.margin
     }
 
     /// Lets go of sound that would be played more than [`MAX_DELAY`] late.
@@ -208,19 +227,36 @@ impl Playout {
         }
         self.expected = Some(Expected { seq: seq + 1, media_time: frame.media_time + FRAME, made_up: 0 });
         let delay = self.arrivals.lateness(starts, frame.media_time);
-        let target = self.arrivals.target();
-        let tempo = if delay > target + SLACK {
-            self.stats.faster += 1;
-            Tempo::Faster
-        } else if delay + EARLY < target {
-            self.stats.slower += 1;
-            Tempo::Slower
-        } else {
-            Tempo::Normal
-        };
+        let tempo = self.tempo(delay);
+        self.margin = self.margin.saturating_sub(MARGIN_DECAY);
         self.stats.played += 1;
         self.stats.delay = delay;
         Step::Play(frame, tempo)
+    }
+
+    /// Decides by the last few frames: faster if sound waited too long in all of them, slower if too short.
+    fn tempo(&mut self, delay: Duration) -> Tempo {
+        if self.delays.len() >= PATIENCE {
+            self.delays.pop_front();
+        }
+        self.delays.push_back(delay);
+        let target = self.target();
+        let least = self.delays.iter().min().copied().unwrap_or(delay);
+        let most = self.delays.iter().max().copied().unwrap_or(delay);
+        let enough = self.delays.len() >= PATIENCE;
+        // Far too late is mended at once.
+        let tempo = if (enough && least > target + SLACK) || delay > (target + SLACK) * 2 + FRAME {
+            self.stats.faster += 1;
+            Tempo::Faster
+        } else if enough && most + EARLY < target {
+            self.stats.slower += 1;
+            Tempo::Slower
+        } else {
+            return Tempo::Normal;
+        };
+        // What follows waits differently.
+        self.delays.clear();
+        tempo
     }
 
     /// Tells what the steps between two frames were, once the later one shows it.
@@ -233,7 +269,12 @@ impl Playout {
         let for_quiet = (expected.made_up - for_lost).min(gap - lost);
         self.stats.concealed_lost += for_lost;
         self.stats.quiet += for_quiet;
-        self.stats.concealed_late += expected.made_up - for_lost - for_quiet;
+        let late = expected.made_up - for_lost - for_quiet;
+        self.stats.concealed_late += late;
+        if late > 0 {
+            self.margin = (self.margin + LATE_MARGIN).min(MAX_MARGIN);
+            self.delays.clear();
+        }
     }
 
     /// Gives up the frames before `seq`: should one still come, its place is taken.
