@@ -68,7 +68,7 @@ for (const [from, to] of scripts) {
     return `${word}${quote}${target}${quote}`
   })
   const version = JSON.parse(readFileSync(modules + packageOf(String(from)) + '/package.json', 'utf8')).version
-  wanted.push(['vendor/' + to, Buffer.from(`/* ${packageOf(String(from))} ${version}, see LICENSE files; placed here by vendor.mjs */\n${text}\n`)])
+  wanted.push(['vendor/' + to, Buffer.from(`// @ts-nocheck\n/* ${packageOf(String(from))} ${version}, see LICENSE files; placed here by vendor.mjs */\n${text}\n`)])
 }
 for (const [from, to] of copies) wanted.push([String(to), readFileSync(modules + from)])
 wanted.push(['icons/sprite.svg', Buffer.from(sprite())])

@@ -3,4 +3,5 @@
 import htm from '../vendor/htm.mjs'
 import { h } from '../vendor/preact.mjs'
 
-export const html = htm.bind(h)
+/** @type {(strings: TemplateStringsArray, ...values: any[]) => any} */
+export const html = /** @type {any} */ (htm).bind(h)

@@ -35,10 +35,10 @@ export function language() {
  * @returns {string}
  */
 export function t(key, values = {}) {
-  let entry = now.catalogue[key]
-  if (entry !== undefined && typeof entry !== 'string') entry = entry[now.plural.select(Number(values.n))] ?? entry.other
-  if (entry === undefined) return `⟦${key}⟧`
-  const parts = entry.split(/(\{\w+\})/)
+  const entry = now.catalogue[key]
+  const text = typeof entry === 'object' ? entry[now.plural.select(Number(values.n))] ?? entry.other : entry
+  if (text === undefined) return `⟦${key}⟧`
+  const parts = text.split(/(\{\w+\})/)
   return parts.map((part) => {
     if (!/^\{\w+\}$/.test(part)) return now.pseudo ? accented(part) : part
     const value = values[part.slice(1, -1)]

@@ -9,9 +9,9 @@ import { initial, update } from './state.js'
  * @typedef {import('./protocol.js').Command} Command
  */
 
-/** The state without its fast part: views are functions of this. @type {import('../vendor/signals.mjs').Signal<State>} */
+/** The state without its fast part: views are functions of this. @type {import('@preact/signals-core').Signal<State>} */
 export const scene = signal(initial)
-/** Levels change ten times a second; only meters look here. @type {import('../vendor/signals.mjs').Signal<Pick<State, 'levels'|'loud_at'>>} */
+/** Levels change ten times a second; only meters look here. @type {import('@preact/signals-core').Signal<Pick<State, 'levels'|'loud_at'>>} */
 export const levels = signal({ levels: null, loud_at: {} })
 
 /** @type {State} */
