@@ -33,7 +33,12 @@ fn packages(need: Need) -> &'static [Package] {
         Need::Build => &[("build-essential", "g++"), ("cmake", "cmake")],
         Need::Node => &[("nodejs", "node"), ("npm", "npm")],
         Need::Browsers => &[("chromium", "chromium"), ("firefox-esr", "firefox-esr")],
-        Need::Sound => &[("pulseaudio", "pulseaudio"), ("pulseaudio-utils", "pactl")],
+        Need::Sound => &[
+            ("pulseaudio", "pulseaudio"),
+            ("pulseaudio-utils", "pactl"),
+            ("espeak-ng", "espeak-ng"),
+            ("ffmpeg", "ffmpeg"),
+        ],
         Need::Network => &[("iproute2", "ip"), ("tcpdump", "tcpdump")],
         Need::Python => &[("python3-venv", "")],
         Need::Deny => &[],
@@ -54,7 +59,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         apt(&missing)?;
     }
     if needs.iter().any(|need| matches!(need, Need::Deny)) && !on_path("cargo-deny") {
-        Step::cargo(&["install", "--quiet", "--locked", "cargo-deny@0.20.2"]).run()?;
+        Step::cargo(&["install", "--quiet", "--locked", "--version", "0.20.2", "cargo-deny"]).run()?;
     }
     Ok(())
 }

@@ -78,9 +78,3 @@ pub(crate) fn files(folder: &str, ending: &str) -> Result<Vec<String>> {
     names.sort();
     Ok(names)
 }
-
-/// Whether this user may make network namespaces.
-pub(crate) fn may_make_networks() -> bool {
-    Step::new("ip").args(["netns", "add", "ahoy-probe"]).works()
-        && Step::new("ip").args(["netns", "del", "ahoy-probe"]).works()
-}

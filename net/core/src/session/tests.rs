@@ -456,3 +456,30 @@ fn garbage_on_signalling_and_links_never_panics() {
     pair.run(Duration::from_millis(100));
     assert_eq!(pair.heard[1].len(), 1, "the session survived it");
 }
+
+/// The bytes that `tests/interop/read_vectors.py` opens with another library.
+#[test]
+fn sealed_frames_are_the_published_vectors() {
+    let published = include_str!("../../../../tests/vectors/frames.txt");
+    let mut lines = published.lines().filter(|line| !line.starts_with('#'));
+    for (generation, number, slot, length) in
+        [(0u8, 0u64, 0u8, 1usize), (1, 6, 1, 3), (5, 700, 0, 40), (63, 70_000, 1, 160)]
+    {
+        let key = SenderKey { generation, secret: std::array::from_fn(|n| n as u8 ^ generation) };
+        let opus: Vec<u8> = (0..length).map(|n| (n * 7) as u8).collect();
+        let header = MediaHeader {
+            slot,
+            track: VOICE,
+            frame: number as u16,
+            media_ticks: to_ticks(Duration::from_millis(number * 20)),
+            level: ahoy_base::VoiceLevel::new(9),
+        };
+        let mut sealer = MediaSealer::new(slot, VOICE, &key).unwrap();
+        let sealed = sealer.seal(number, &opus, &header.authenticated()).unwrap();
+        let datagram = Datagram::Media { link_seq: 3, header, sealed: &sealed }.encode();
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let line = format!("{generation} {} {number} {} {}", hex(&key.secret), hex(&opus), hex(&datagram));
+        assert_eq!(lines.next(), Some(line.as_str()));
+    }
+    assert_eq!(lines.next(), None);
+}
