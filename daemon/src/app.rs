@@ -77,9 +77,9 @@ struct Desk {
     notices: Vec<Notice>,
     paths: BTreeMap<CallId, PathInfo>,
     muted: BTreeSet<CallId>,
-    pending: BTreeMap<[u8; 16], oneshot::Sender<Result<Value, UiError>>>,
+    pending: BTreeMap<[u8; 16], oneshot::Sender<Answer>>,
     /// Answers that wait for the view that shows what was done.
-    answers: Vec<(oneshot::Sender<Result<Value, UiError>>, Result<Value, UiError>)>,
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     meters: Meters,
     /// Peers the network shall keep a stream to, decided while the node was busy.
     to_connect: Vec<(PeerId, Vec<Multiaddr>)>,
@@ -401,6 +401,9 @@ struct Entry {
     addresses: Vec<String>,
     invite: Option<[u8; 16]>,
 }
+
+/// What comes of a command: its result, or why not.
+type Answer = Result<Value, UiError>;
 
 /// How a command is answered.
 enum Done {

@@ -31,6 +31,7 @@ test('two machines of one network find each other and talk', { skip: !possible &
     }
     const capture = join(folder, 'wire.pcap')
     const tcpdump = spawn('ip', ['netns', 'exec', 'ahoy-a', 'tcpdump', '-i', 'lan', '-U', '-s', '0', '-w', capture, 'not port 5353'], { stdio: 'ignore' })
+    const captured = new Promise((resolve) => tcpdump.on('exit', resolve))
     const within = (name) => ['ip', 'netns', 'exec', name]
     const ann = await startDaemon({ mic: 'tone:440', wrap: within('ahoy-a') })
     const bob = await startDaemon({ mic: 'tone:600', wrap: within('ahoy-b') })
@@ -45,7 +46,7 @@ test('two machines of one network find each other and talk', { skip: !possible &
     await ann.cli('hangup')
     await Promise.all([ann.stop(), bob.stop()])
     tcpdump.kill('SIGINT')
-    await new Promise((resolve) => tcpdump.on('exit', resolve))
+    await captured
     const wire = readFileSync(capture)
     assert.ok(wire.length > 10_000)
     for (const secret of ['ahoy:c/', 'Echo', peer_id]) assert.equal(wire.includes(Buffer.from(secret)), false, secret)

@@ -34,7 +34,7 @@ pub(crate) struct Bound {
     pub(crate) port: u16,
 }
 
-/// Takes a port on 127.0.0.1 and [::1], on no other address. `wanted` first (0: any), or, if it is the default, the one
+/// Takes a port on 127.0.0.1 and `[::1]`, on no other address. `wanted` first (0: any), or, if it is the default, the one
 /// of last time: installed pages belong to a port. A port that somebody else has on one of the two addresses is not
 /// taken on the other: `localhost` must be us alone.
 ///

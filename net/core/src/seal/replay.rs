@@ -4,7 +4,7 @@
 const WINDOW: u64 = 2_048;
 const WORDS: usize = (WINDOW / 64) as usize;
 
-/// A sliding window of [`WINDOW`] numbers (the idea of RFC 6479: a ring of bits, cleared as it moves).
+/// A sliding window of 2048 numbers (the idea of RFC 6479: a ring of bits, cleared as it moves).
 #[derive(Clone, Debug)]
 pub struct ReplayWindow {
     bits: [u64; WORDS],
