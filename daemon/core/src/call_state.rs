@@ -814,3 +814,146 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment::from_millis(1_000_000);
+
+    /// Every state, with deadlines at `due`.
+    fn states(due: Moment) -> Vec<(&'static str, CallState)> {
+        let hold = Hold::default();
+        let connecting = |agreement| CallState::Connecting { until: due, agreement, renew_at: None, hold };
+        vec![
+            ("calling", CallState::Calling { expires_at: due, delivered: true, offline_at: None }),
+            ("ringing out", CallState::RingingOut { expires_at: due }),
+            ("ringing in", CallState::RingingIn { expires_at: due, alert: Alert::Ring }),
+            ("offered", connecting(Agreement::Offered)),
+            ("accepted", connecting(Agreement::Accepted)),
+            ("agreed", connecting(Agreement::Agreed)),
+            ("active", CallState::Active { hold }),
+            (
+                "reconnecting",
+                CallState::Reconnecting { until: due, agreement: Agreement::Agreed, renew_at: None, hold },
+            ),
+            ("interrupted", CallState::Interrupted { until: due, peer_offers: false, hold }),
+            ("ended", CallState::Ended { reason: EndReason::Busy }),
+        ]
+    }
+
+    fn events() -> Vec<(&'static str, Event)> {
+        vec![
+            ("answer", Event::Answer),
+            ("decline", Event::Decline { message: None }),
+            ("hang up", Event::HangUp),
+            ("hold", Event::Hold { on: true }),
+            ("rejoin", Event::Rejoin),
+            ("offer again", Event::OfferAgain),
+            ("resume", Event::Resume),
+            ("ringing", Event::Ringing),
+            ("busy", Event::Busy),
+            ("accept", Event::Accept),
+            ("accept ok", Event::AcceptOk),
+            ("cancel", Event::Cancel),
+            ("declined", Event::Declined { message: None }),
+            ("hangup", Event::Hangup { reason: HangupReason::User }),
+            ("elsewhere", Event::Elsewhere),
+            ("peer hold", Event::PeerHold { on: true }),
+            ("missed call", Event::MissedCall),
+            ("delivered", Event::Delivered),
+            ("stream up", Event::StreamUp),
+            ("stream down", Event::StreamDown),
+            ("unreachable", Event::Unreachable),
+            ("ready", Event::Ready),
+            ("lost", Event::Lost),
+            ("impostor", Event::Impostor),
+            ("session failed", Event::SessionFailed),
+            ("due", Event::Due),
+            ("replaced", Event::Replaced { by: CallId::from_bytes([9; 16]) }),
+            ("stopping", Event::Stopping),
+        ]
+    }
+
+    /// Adding an event without a line here does not compile.
+    fn named(event: &Event) {
+        match event {
+            Event::Answer | Event::Decline { .. } | Event::HangUp | Event::Hold { .. } | Event::Rejoin => {}
+            Event::OfferAgain
+            | Event::Resume
+            | Event::Ringing
+            | Event::Busy
+            | Event::Accept
+            | Event::AcceptOk => {}
+            Event::Cancel | Event::Declined { .. } | Event::Hangup { .. } | Event::Elsewhere => {}
+            Event::PeerHold { .. }
+            | Event::MissedCall
+            | Event::Delivered
+            | Event::StreamUp
+            | Event::StreamDown => {}
+            Event::Unreachable | Event::Ready | Event::Lost | Event::Impostor | Event::SessionFailed => {}
+            Event::Due | Event::Replaced { .. } | Event::Stopping => {}
+        }
+    }
+
+    fn word(state: &CallState) -> String {
+        let agreement = |a: &Agreement| match a {
+            Agreement::Offered => "offered",
+            Agreement::Accepted => "accepted",
+            Agreement::Agreed => "agreed",
+        };
+        match state {
+            CallState::Calling { .. } => "calling".to_owned(),
+            CallState::RingingOut { .. } => "ringing out".to_owned(),
+            CallState::RingingIn { .. } => "ringing in".to_owned(),
+            CallState::Connecting { agreement: a, .. } => agreement(a).to_owned(),
+            CallState::Active { .. } => "active".to_owned(),
+            CallState::Reconnecting { .. } => "reconnecting".to_owned(),
+            CallState::Interrupted { .. } => "interrupted".to_owned(),
+            CallState::Ended { reason } => format!("ended: {}", reason.code()),
+        }
+    }
+
+    /// `-`: the same state, nothing done. `=`: the same state with something done. `x`: a command is refused.
+    fn cell(state: CallState, event: Event) -> String {
+        named(&event);
+        let session = if event == Event::Ready { SessionStatus::Ready } else { SessionStatus::Running };
+        let direction = if matches!(state, CallState::RingingIn { .. }) {
+            Direction::Incoming
+        } else {
+            Direction::Outgoing
+        };
+        let facts =
+            Facts { now: NOW, session, direction, media: MediaKind::Voice, offered_at_ms: 1, wins: true };
+        let before = state.clone();
+        let step = state.on(event, facts);
+        match (step.refused.is_some(), word(&step.state) == word(&before)) {
+            (true, _) => "x".to_owned(),
+            (false, true) if step.state == before && step.actions.is_empty() => "-".to_owned(),
+            (false, true) => "=".to_owned(),
+            (false, false) => word(&step.state),
+        }
+    }
+
+    /// Every pair of state and event, one line each: read it beside the drawing at the top of this file.
+    #[test]
+    fn every_event_in_every_state_does_what_the_table_says() {
+        let mut table = String::new();
+        for (event_name, event) in events() {
+            for (n, (state_name, _)) in states(NOW).into_iter().enumerate() {
+                let due = if event == Event::Due { NOW } else { NOW + Duration::from_secs(30) };
+                let Some((_, state)) = states(due).into_iter().nth(n) else { continue };
+                table.push_str(&format!("{event_name} | {state_name} | {}\n", cell(state, event.clone())));
+            }
+        }
+        assert_eq!(table, include_str!("call_state.table.txt"));
+    }
+
+    #[test]
+    fn what_is_over_stays_over() {
+        for (_, event) in events() {
+            let ended = cell(CallState::Ended { reason: EndReason::Busy }, event);
+            assert!(["-", "=", "x"].contains(&ended.as_str()), "{ended}");
+        }
+    }
+}
