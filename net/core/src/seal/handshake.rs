@@ -314,3 +314,59 @@ fn noise(error: snow::Error) -> HandshakeError {
     tracing::debug!(%error, "handshake");
     HandshakeError::Noise
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn identity(n: u8) -> LocalIdentity {
+        let signing_key = [n; 32];
+        let public = SigningKey::from_bytes(&signing_key).verifying_key().to_bytes();
+        LocalIdentity { peer: PeerId::from_public_key(public), signing_key, noise_static: [n + 1; 32] }
+    }
+
+    /// The transcript that `tests/interop/read_vectors.py` makes again from the initiator's secrets, byte for byte.
+    #[test]
+    fn a_handshake_is_the_published_transcript() {
+        let (caller, called, call) = (identity(11), identity(21), [7; 16]);
+        let binding = Binding {
+            call: &call,
+            initiator: caller.peer,
+            responder: called.peer,
+            attempt: 1,
+            previous: &[0; 32],
+        };
+        let begin = |role, local: &LocalIdentity, remote, seed| {
+            Handshake::new(role, &binding, local.clone(), remote, [seed; 32])
+        };
+        let mut initiator = begin(Role::Initiator, &caller, called.peer, 31).unwrap();
+        let mut responder = begin(Role::Responder, &called, caller.peer, 41).unwrap();
+        let first = initiator.write_first().unwrap();
+        let second = responder.answer_first(&first, b"from the called").unwrap();
+        assert_eq!(initiator.read_second(&second).unwrap(), b"from the called");
+        let (third, agreed) = initiator.write_third(b"from the caller").unwrap();
+        let (announcement, theirs) = responder.read_third(&third).unwrap();
+        assert_eq!((announcement.as_slice(), theirs.hash), (b"from the caller".as_slice(), agreed.hash));
+
+        // What the initiator drew, in the order it draws: the generator of Noise, then of ML-KEM.
+        let mut random = Random::from_seed([31; 32]);
+        let ephemeral: [u8; 32] = Random::from_seed(random.bytes()).bytes();
+        let kem: [u8; 64] = random.bytes();
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let lines = [
+            ("prologue", hex(&binding.prologue())),
+            ("initiator_signing", hex(&caller.signing_key)),
+            ("initiator_static", hex(&caller.noise_static)),
+            ("initiator_ephemeral", hex(&ephemeral)),
+            ("initiator_ml_kem_seed", hex(&kem)),
+            ("responder_public", hex(called.peer.public_key())),
+            ("first", hex(&first)),
+            ("second", hex(&second)),
+            ("third", hex(&third)),
+            ("hash", hex(&agreed.hash)),
+        ];
+        let text: String = lines.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+        assert_eq!(text, include_str!("../../../../tests/vectors/handshake.txt"));
+    }
+}
