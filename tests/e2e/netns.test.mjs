@@ -13,8 +13,15 @@ const ip = (...words) => execFileSync('ip', words, { stdio: 'pipe' })
 const possible = (() => {
   try {
     ip('netns', 'add', 'ahoy-a')
+  } catch {
+    return false
+  }
+  try {
+    // In a chroot a network can be made, and nothing started in it.
+    ip('netns', 'exec', 'ahoy-a', 'true')
     return true
   } catch {
+    ip('netns', 'del', 'ahoy-a')
     return false
   }
 })()
