@@ -35,7 +35,10 @@ export async function startDaemon(options = {}) {
   const child = spawn(program, [...before, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] })
   let log = ''
   child.stderr.on('data', (data) => { log += data })
+  // A test that failed must not hang on what it left running.
   process.on('exit', () => child.kill('SIGKILL'))
+  child.unref()
+  child.stderr.unref()
   const exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })))
   const events = () => {
     try {
