@@ -85,7 +85,9 @@ test('another user of this computer gets nowhere', { skip: process.getuid?.() !=
   const as = (uid, script) => execFileSync(process.execPath, ['-e', script], { uid, gid: uid, encoding: 'utf8', cwd: '/' }).trim()
   const control = as(65534, `require('net').connect(${JSON.stringify(daemon.folder + '/control.sock')}).on('connect', () => { console.log('in'); process.exit() }).on('error', (e) => console.log(e.code))`)
   assert.equal(control, 'EACCES')
-  const page = as(65534, `fetch('${origin}/').then((r) => console.log(r.status), () => console.log('turned away'))`)
+  const page = as(65534, `let heard = ''
+    const socket = require('net').connect(${new URL(origin).port}, '127.0.0.1', () => socket.write('GET / HTTP/1.1\\r\\nHost: localhost:${new URL(origin).port}\\r\\n\\r\\n'))
+    socket.on('data', (data) => { heard += data }).on('error', () => {}).on('close', () => console.log(heard || 'turned away'))`)
   assert.equal(page, 'turned away')
 })
 

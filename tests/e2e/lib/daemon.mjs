@@ -39,7 +39,7 @@ export async function startDaemon(options = {}) {
   process.on('exit', () => child.kill('SIGKILL'))
   child.unref()
   child.stderr.unref()
-  const exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })))
+  const ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })))
   const events = () => {
     try {
       return readFileSync(trace, 'utf8').split('\n').filter((line) => line.endsWith('}')).map((line) => JSON.parse(line))
@@ -48,7 +48,12 @@ export async function startDaemon(options = {}) {
     }
   }
   const daemon = {
-    folder, recording, child, events, exited, log: () => log,
+    folder, recording, child, events, log: () => log,
+    /** Its end; whoever waits for it keeps this process alive. */
+    get exited() {
+      child.ref()
+      return ended
+    },
     /** Runs a command of this daemon; never throws. @param {string[]} words */
     async cli(...words) {
       try {
@@ -67,14 +72,14 @@ export async function startDaemon(options = {}) {
     link: async () => (await daemon.json('open')).link,
     async stop() {
       child.kill('SIGTERM')
-      const end = await exited
+      const end = await daemon.exited
       if (!options.folder) rmSync(folder, { recursive: true, force: true })
       return end
     },
     /** Ends it without warning; the folder stays. */
     async kill() {
       child.kill('SIGKILL')
-      await exited
+      await daemon.exited
     },
   }
   await daemon.event('daemon_ready')
