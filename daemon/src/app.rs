@@ -84,6 +84,8 @@ struct Desk {
     /// Peers the network shall keep a stream to, decided while the node was busy.
     to_connect: Vec<(PeerId, Vec<Multiaddr>)>,
     dirty: bool,
+    /// A call changed: whoever hears of it and asks finds it in the view.
+    urgent: bool,
 }
 
 /// What [`App::new`] is made of.
@@ -135,6 +137,7 @@ impl App {
             meters: Meters::default(),
             to_connect: Vec::new(),
             dirty: true,
+            urgent: false,
         };
         let number = safety::number(me, parts.echo);
         desk.contacts.insert(parts.echo, view_builder::echo_contact(parts.echo, number));
@@ -196,9 +199,9 @@ impl App {
         }
     }
 
-    /// Answers commands, after the view: whoever reads it next finds what they asked for done.
+    /// Shows at once what somebody may ask about next, and answers commands after that: whoever reads it next finds what they asked for done.
     fn answer(&mut self) {
-        if self.desk.answers.is_empty() {
+        if self.desk.answers.is_empty() && !self.desk.urgent {
             return;
         }
         self.show();
@@ -210,6 +213,7 @@ impl App {
 
     fn show(&mut self) {
         self.desk.dirty = false;
+        self.desk.urgent = false;
         self.revision += 1;
         let desk = &self.desk;
         let sources = Sources {
@@ -681,6 +685,7 @@ impl Host for Desk {
 
     fn on_call(&mut self, at: Moment, call: CallId, event: CallEvent) {
         self.dirty = true;
+        self.urgent = true;
         let (word, more) = match event {
             CallEvent::Dialed => ("dial", json!({})),
             CallEvent::Ringing => ("ringing", json!({})),
