@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ahoy_base::{CallId, Moment, PeerId};
 use ahoy_call::{
