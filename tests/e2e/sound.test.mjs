@@ -28,9 +28,11 @@ before(async () => {
     }
   })
 })
-after(() => {
+after(async () => {
+  const ended = new Promise((resolve) => server.on('exit', resolve))
   server.kill()
-  rmSync(folder, { recursive: true, force: true })
+  await ended
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 test('what is said into a real microphone comes out of a real speaker', async () => {
