@@ -36,6 +36,11 @@ test('a lost link keeps the view and takes the levels', () => {
 test('the first run is for a device without a name and stays until its last step', () => {
   const first = see(open, 'first-run')
   assert.equal(first.first, 'name')
+  const sent = update(first, { type: 'sent', id: '1', command: { do: 'set_name', name: 'Ann' } })
+  assert.equal(sent.first, 'name', 'a name that may be lost is not passed over')
+  assert.equal(update(sent, { type: 'reply', id: '1', ok: true }).first, 'sound')
+  const refused = { what: 'no', works: '', do: '' }
+  assert.equal(update(sent, { type: 'reply', id: '1', ok: false, error: refused }).first, 'name')
   assert.equal(see(update(first, { type: 'first', step: 'sound' }), 'home').first, 'sound')
   assert.equal(see(open, 'home').first, null)
 })

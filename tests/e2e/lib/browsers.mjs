@@ -2,12 +2,22 @@
 import { chromium } from 'playwright-core'
 import puppeteer from 'puppeteer-core'
 import { mkdirSync } from 'node:fs'
+import { after } from 'node:test'
 import { until } from './daemon.mjs'
 
 export const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 const SHOTS = process.env.SHOTS
 
-export const launchChromium = (args = []) => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...args] })
+// A browser that a failed test left open would keep its file from ending.
+const open = new Set()
+after(() => Promise.all([...open].map((browser) => browser.close().catch(() => {}))))
+
+function closedAtEnd(browser) {
+  open.add(browser)
+  return browser
+}
+
+export const launchChromium = async (args = []) => closedAtEnd(await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...args] }))
 
 /** A window of Chromium. */
 export async function chromiumWindow(browser, options = {}) {
@@ -29,11 +39,11 @@ export async function chromiumWindow(browser, options = {}) {
 
 /** A window of Firefox, over WebDriver BiDi. */
 export async function firefoxWindow() {
-  const browser = await puppeteer.launch({
+  const browser = closedAtEnd(await puppeteer.launch({
     browser: 'firefox', executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr', headless: true,
     defaultViewport: { width: 1280, height: 800 },
     extraPrefsFirefox: { 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false, 'network.captive-portal-service.enabled': false },
-  })
+  }))
   const page = await browser.newPage()
   const errors = []
   page.on('pageerror', (error) => errors.push(String(error)))
@@ -49,7 +59,10 @@ export async function firefoxWindow() {
     },
     type: (text) => page.keyboard.type(text),
     shot: (path) => page.screenshot({ path }),
-    close: () => browser.close(),
+    close: () => {
+      open.delete(browser)
+      return browser.close()
+    },
   })
 }
 

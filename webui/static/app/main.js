@@ -9,7 +9,7 @@ import { LANGUAGES, PSEUDO, use } from './i18n.js'
 import { startKeys } from './keys.js'
 import * as session from './session.js'
 import { connect } from './socket.js'
-import { dispatch, scene, setTransport, watch } from './store.js'
+import { current, dispatch, scene, setTransport, watch } from './store.js'
 import { scriptUrl } from './trusted.js'
 import { App } from './views/app.js'
 
@@ -63,8 +63,9 @@ async function start() {
   const route = () => dispatch({ type: 'route', route: routeOf(location.hash) })
   window.addEventListener('hashchange', () => {
     const late = session.takeCode()
-    if (late !== null) void signIn(late)
-    else route()
+    if (late === null) return route()
+    // A page that is signed in has no use for a second code, and a new line would lose what is under way on the old one.
+    if (current().link !== 'open') void signIn(late)
   })
   route()
   const root = /** @type {HTMLElement} */ (document.getElementById('app'))

@@ -214,6 +214,7 @@ function afterReply(state, reply) {
     const closes = { add_contact: 'add', rename_contact: 'rename', remove_contact: 'remove', clear_recent: 'clear-recent', revoke_session: 'revoke' }
     const dialog = /** @type {Record<string, string>} */ (closes)[command.do]
     if (dialog !== undefined && next.dialog?.kind === dialog) next.dialog = null
+    if (command.do === 'set_name' && state.first === 'name') return { ...next, first: 'sound' }
     if (command.do === 'dial' && typeof reply.result?.call === 'string') return { ...next, dialog: null, stage: reply.result.call, minimised: false }
     if (command.do === 'add_contact' && typeof reply.result?.peer_id === 'string') {
       return { ...next, search: '', route: { page: 'people', peer: reply.result.peer_id, section: null } }

@@ -31,8 +31,8 @@ function Name({ view }) {
   const [name, setName] = useState(view.me.name)
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault()
+    // The next step begins with the daemon's answer: a name that did not arrive must not be passed over.
     send({ do: 'set_name', name })
-    dispatch({ type: 'first', step: 'sound' })
   }
   return html`<form onSubmit=${submit}><h1>${t('first.hello')}</h1><p>${t('first.hello-text')}</p>
     <label for="first-name">${t('profile.name')}</label>
