@@ -22,6 +22,10 @@ export async function until(what, look, seconds = 30) {
   }
 }
 
+// A test that failed must not hang on what it left running.
+const running = new Set()
+process.on('exit', () => { for (const child of running) child.kill('SIGKILL') })
+
 /** @param {{mic?: string, speaker?: string, args?: string[], folder?: string, env?: object, wrap?: string[]}} [options] `wrap`: words before the command */
 export async function startDaemon(options = {}) {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'ahoy-e2e-'))
@@ -35,11 +39,13 @@ export async function startDaemon(options = {}) {
   const child = spawn(program, [...before, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] })
   let log = ''
   child.stderr.on('data', (data) => { log += data })
-  // A test that failed must not hang on what it left running.
-  process.on('exit', () => child.kill('SIGKILL'))
+  running.add(child)
   child.unref()
   child.stderr.unref()
-  const ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })))
+  const ended = new Promise((resolve) => child.on('exit', (code, signal) => {
+    running.delete(child)
+    resolve({ code, signal })
+  }))
   const events = () => {
     try {
       return readFileSync(trace, 'utf8').split('\n').filter((line) => line.endsWith('}')).map((line) => JSON.parse(line))
