@@ -6,8 +6,8 @@ use std::time::Duration;
 pub const SAMPLE_RATE: u32 = 48_000;
 /// Samples in one tick of the sound threads, 10 ms mono.
 pub const TICK_SAMPLES: usize = 480;
-/// Samples in one Opus packet, 20 ms mono: the delay of 20 ms buys half the packets of 10 ms.
-pub const FRAME_SAMPLES: usize = 960;
+/// One tick.
+pub const TICK: Duration = Duration::from_millis(10);
 
 /// How loud a speech frame is, as it travels beside the sealed frame: 0 (silence) to 15 (full scale), 4 dB a step.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
@@ -38,6 +38,8 @@ pub struct EncodedAudio {
     pub seq: u64,
     /// When its first sample was captured, on the sender's media clock (48 kHz sample count / 48, from capture start).
     pub media_time: Duration,
+    /// How much sound it is: 10 or 20 ms from this program, up to 120 ms from others (RFC 6716, 3.2).
+    pub duration: Duration,
     /// Loudness of the frame.
     pub level: VoiceLevel,
     /// The Opus packet (RFC 6716), at most 1275 bytes.

@@ -14,7 +14,7 @@ mod moment;
 mod pii;
 mod units;
 
-pub use frame::{EncodedAudio, FRAME_SAMPLES, SAMPLE_RATE, TICK_SAMPLES, VoiceLevel};
+pub use frame::{EncodedAudio, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel};
 pub use ids::{CallId, IdError, LinkId, MessageId, PeerId};
 pub use moment::Moment;
 pub use pii::Pii;

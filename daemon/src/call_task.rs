@@ -7,19 +7,19 @@ use std::time::Duration;
 use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, PeerId};
 use ahoy_net::{Link, Net};
 use ahoy_net_core::session::{
-    Input, LinkSide, Output, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats,
+    Input, LinkSide, Output, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats, VoicePlan,
 };
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::audio::PeerSink;
+use crate::audio::{PeerSink, VoiceOut};
 use crate::clock;
 
 /// Signalling and commands that wait for the task; a handshake is four messages, so a full queue means a stuck task.
 const MAX_INPUTS: usize = 64;
 /// Encoded frames between microphone and seal: 80 ms. More would be delay, so older ones are dropped by the sender.
-const MAX_FRAMES: usize = 4;
+const MAX_FRAMES: usize = 8;
 /// Datagrams between socket and seal; a burst of 1 Mbit/s for a second, then the network's own loss rules apply.
 const MAX_DATAGRAMS: usize = 128;
 /// How often round trip times are read from QUIC and figures are published.
@@ -57,7 +57,7 @@ pub(crate) struct Figures {
 /// A running session. Dropping it stops the task and closes its links.
 pub(crate) struct CallTask {
     input: mpsc::Sender<TaskInput>,
-    frames: mpsc::Sender<EncodedAudio>,
+    voice: VoiceOut,
     figures: watch::Receiver<Figures>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -71,6 +71,7 @@ impl CallTask {
     ) -> CallTask {
         let (input, inputs) = mpsc::channel(MAX_INPUTS);
         let (frames, frames_in) = mpsc::channel(MAX_FRAMES);
+        let (plan_out, plan) = watch::channel(VoicePlan::FIRST);
         let (figures_out, figures) = watch::channel(Figures::default());
         let (call, peer) = (config.call, config.remote);
         let (link_events_out, link_events) = mpsc::channel(MAX_DATAGRAMS);
@@ -84,9 +85,10 @@ impl CallTask {
             link_events: link_events_out,
             events,
             sink: None,
+            plan: plan_out,
         };
         let task = tokio::spawn(driver.run(inputs, frames_in, link_events, figures_out));
-        CallTask { input, frames, figures, task }
+        CallTask { input, voice: VoiceOut { frames, plan }, figures, task }
     }
 
     /// Hands `input` over; dropped with a log line if the task is stuck.
@@ -97,8 +99,8 @@ impl CallTask {
     }
 
     /// Where the capture thread puts our frames.
-    pub(crate) fn frames(&self) -> mpsc::Sender<EncodedAudio> {
-        self.frames.clone()
+    pub(crate) fn voice(&self) -> VoiceOut {
+        self.voice.clone()
     }
 
     /// The latest figures.
@@ -131,6 +133,7 @@ struct Driver {
     link_events: mpsc::Sender<LinkEvent>,
     events: mpsc::Sender<(CallId, TaskEvent)>,
     sink: Option<PeerSink>,
+    plan: watch::Sender<VoicePlan>,
 }
 
 impl Driver {
@@ -212,6 +215,8 @@ impl Driver {
                         let _ = link.try_send(Bytes::from(datagram));
                     }
                 }
+                // Nobody looks before the call is answered.
+                Output::Voice(plan) => drop(self.plan.send_replace(plan)),
                 Output::Audio(received) => {
                     if let Some(sink) = &mut self.sink {
                         sink.push(received);
@@ -274,6 +279,7 @@ impl Driver {
         let now = clock::now();
         for link in self.links.values() {
             self.session.handle(now, Input::LinkRtt { link: link.id(), rtt: link.rtt() });
+            self.session.handle(now, Input::LinkMarks { link: link.id(), marks: link.congestion_marks() });
         }
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ahoy_base::{Bitrate, ByteCount, CallId, Moment, PeerId};
-use ahoy_net_core::session::{PathInfo, SessionStats};
+use ahoy_net_core::session::{PathInfo, SessionStats, VoicePlan};
 use serde_json::{Value, json};
 
-use crate::audio::{self, PeerFigures};
+use crate::audio::PeerFigures;
 use crate::call_task::Figures;
 use crate::node::Node;
 use crate::trace::Trace;
@@ -15,9 +15,9 @@ use crate::usage::Usage;
 use crate::view::{CallPhase, Quality, from_word, word};
 use crate::view_builder;
 
-/// What sound takes before the network and after the jitter buffer: a frame of 20 ms is collected, Opus looks 6.5 ms
+/// What sound takes before the network and after the jitter buffer: a frame of 10 ms is collected, Opus looks 6.5 ms
 /// ahead, and the speaker's block waits 10 ms.
-const FIXED_DELAY: Duration = Duration::from_micros(36_500);
+const FIXED_DELAY: Duration = Duration::from_micros(26_500);
 
 /// Remembers the last look, so that the next can say what happened since.
 #[derive(Default)]
@@ -151,6 +151,18 @@ impl Meter {
         self.session.links.iter().find(|link| link.chosen).and_then(|link| link.rtt)
     }
 
+    /// What the encoder aims at.
+    fn target(&self) -> Bitrate {
+        self.session.plan.unwrap_or(VoicePlan::FIRST).bitrate
+    }
+
+    /// Share of what is sent for repair, by the plan.
+    fn repair(&self) -> f64 {
+        let plan = self.session.plan.unwrap_or(VoicePlan::FIRST);
+        let bare = VoicePlan { older: 0, again: 0, ..plan };
+        round(1.0 - bare.cost().as_bps() as f64 / plan.cost().as_bps() as f64)
+    }
+
     fn quality(&self) -> Quality {
         let playout = self.sound.playout.delay;
         let delay = self.rtt().unwrap_or_default() / 2 + playout + FIXED_DELAY;
@@ -165,7 +177,7 @@ impl Meter {
     fn rate(&self, call: CallId) -> Value {
         json!({
             "call": call.to_string(),
-            "target_bps": audio::BITRATE.as_bps(),
+            "target_bps": self.target().as_bps(),
             "sent_bps": self.since.sent.as_bps(),
             "received_bps": self.since.received.as_bps(),
         })
@@ -175,6 +187,7 @@ impl Meter {
         let rtt = self.rtt();
         let queue = rtt.zip(self.least_rtt).map(|(now, least)| millis((now.saturating_sub(least)) / 2));
         let (sound, playout) = (&self.sound, &self.sound.playout);
+        let chosen = self.session.links.iter().find(|link| link.chosen);
         let lost_on_links: u64 =
             self.session.links.iter().filter(|link| link.chosen).map(|link| link.lost).sum();
         let got_on_links: u64 =
@@ -184,14 +197,27 @@ impl Meter {
             self.session.dropped.iter().map(|(why, n)| (why.word(), *n)).collect();
         let sent = json!({
             "track": "voice", "kind": "audio", "direction": "send",
-            "target_bps": audio::BITRATE.as_bps(), "sent_bps": self.since.sent.as_bps(),
+            "target_bps": self.target().as_bps(), "sent_bps": self.since.sent.as_bps(),
             "packets": self.session.audio_sent,
-            "share": { "audio": 1.0, "video": 0.0, "repair": 0.0 },
+            "again": self.session.audio_again,
+            "share": { "audio": 1.0 - self.repair(), "video": 0.0, "repair": self.repair() },
+            "plan": self.session.plan.map(|plan| json!({
+                "frame_ms": ms(plan.frame), "bitrate_bps": plan.bitrate.as_bps(), "copies": plan.older,
+                "again": plan.again,
+            })),
+            "loss": chosen.map(|link| json!({
+                "share": round(f64::from(link.loss.share)), "burst": round(f64::from(link.loss.burst)),
+            })),
+            "rate": chosen.map(|link| json!({
+                "target_bps": link.rate.target.as_bps(), "throughput_bps": link.rate.throughput.as_bps(),
+                "queue_ms": millis(link.rate.queue), "decreases": link.rate.decreases,
+            })),
         });
         let received = json!({
             "track": "voice", "kind": "audio", "direction": "receive",
             "received_bps": self.since.received.as_bps(),
             "packets": self.session.audio_received,
+            "double": self.session.audio_double,
             "level_dbfs": sound.level.as_f32(),
             "playout_target_ms": millis(playout.target),
             "playout_delay_ms": millis(playout.delay),
@@ -203,7 +229,6 @@ impl Meter {
             "concealed_share": {
                 "loss": share(playout.concealed_lost, frames),
                 "late": share(playout.concealed_late, frames),
-                "copied": share(playout.copied, frames),
             },
             "stretched_share": {
                 "faster": share(sound.removed_samples, sound.played_samples),
@@ -219,7 +244,7 @@ impl Meter {
             "queue_delay_ms": queue,
             "loss": {
                 "before_repair": share(lost_on_links, lost_on_links + got_on_links),
-                "after_repair": share(playout.lost.saturating_sub(playout.copied), frames),
+                "after_repair": share(playout.lost, frames),
             },
             "dropped": dropped,
             "handshakes": self.session.handshakes,
@@ -276,7 +301,7 @@ mod tests {
                 && (second.since.concealed_percent - 4.0).abs() < 1e-9
         );
         let quality = second.quality();
-        assert_eq!((quality.playout_delay_ms, quality.delay_ms), (20, 56));
+        assert_eq!((quality.playout_delay_ms, quality.delay_ms), (20, 46));
         let stats = second.stats("Ann", None);
         assert_eq!(stats["tracks"][1]["frames"]["played"], 48);
         assert_eq!(stats["loss"]["after_repair"], 0.04);

@@ -301,7 +301,7 @@ impl Node {
 
     fn set_media(&self, call: CallId, peer: PeerId, on: bool) {
         if let (true, Some(task)) = (on, self.tasks.get(&call)) {
-            self.audio.start_call(call, task.frames());
+            self.audio.start_call(call, task.voice());
             task.send(TaskInput::Sink(Some(self.audio.add_peer(call, peer))));
         } else {
             if let Some(task) = self.tasks.get(&call) {

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use quinn::congestion::{Controller, ControllerFactory};
@@ -18,15 +19,29 @@ pub(crate) struct MediaControllerFactory;
 
 impl ControllerFactory for MediaControllerFactory {
     fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
-        Box::new(MediaController)
+        Box::new(MediaController::default())
     }
 }
 
-#[derive(Debug, Clone)]
-struct MediaController;
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MediaController {
+    marks: Arc<AtomicU64>,
+}
+
+impl MediaController {
+    /// Congestion marks so far.
+    pub(crate) fn marks(&self) -> u64 {
+        self.marks.load(Ordering::Relaxed)
+    }
+}
 
 impl Controller for MediaController {
-    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
+    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, lost_bytes: u64) {
+        // quinn-proto 0.11 tells a mark (ECN-CE) as an event without lost bytes.
+        if lost_bytes == 0 {
+            self.marks.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     fn on_mtu_update(&mut self, _: u16) {}
 

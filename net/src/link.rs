@@ -6,6 +6,7 @@ use std::time::Duration;
 use ahoy_base::{CallId, LinkId, Moment, PeerId};
 use bytes::Bytes;
 
+use crate::congestion::MediaController;
 use crate::error::LinkError;
 
 /// Longest hello on a link's first stream.
@@ -111,6 +112,12 @@ impl Link {
     /// QUIC's smoothed round trip time.
     pub fn rtt(&self) -> Duration {
         self.connection.rtt()
+    }
+
+    /// How often the path marked datagrams since the link began, at most once a round trip (RFC 3168, RFC 9002 B.7).
+    pub fn congestion_marks(&self) -> u64 {
+        let state = self.connection.congestion_state().into_any();
+        state.downcast::<MediaController>().map_or(0, |controller| controller.marks())
     }
 
     /// QUIC's counters.

@@ -1,5 +1,6 @@
 //! Sound: encode, decode, convert, measure, mix, stretch.
 
+mod comfort_noise;
 mod level;
 mod mixer;
 mod opus_decoder;
@@ -7,9 +8,10 @@ mod opus_encoder;
 mod resampler;
 mod stretch;
 
+pub use comfort_noise::ComfortNoise;
 pub use level::{LevelMeter, peak, rms};
 pub use mixer::{Gain, mix};
-pub use opus_decoder::OpusDecoder;
-pub use opus_encoder::{MAX_PACKET, OpusEncoder};
+pub use opus_decoder::{MAX_FRAME_SAMPLES, OpusDecoder};
+pub use opus_encoder::{FrameLength, MAX_PACKET, OpusEncoder};
 pub use resampler::Resampler;
 pub use stretch::{MAX_STRETCH, accelerate, expand};

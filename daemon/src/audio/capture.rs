@@ -7,14 +7,16 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::Thread;
 use std::time::Duration;
 
-use ahoy_base::{CallId, Decibel, EncodedAudio, FRAME_SAMPLES, Moment, SAMPLE_RATE, VoiceLevel};
+use ahoy_base::{
+    CallId, Decibel, EncodedAudio, Moment, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel,
+};
 use ahoy_codec::CodecError;
-use ahoy_codec::audio::{LevelMeter, MAX_PACKET, OpusEncoder, Resampler, peak, rms};
+use ahoy_codec::audio::{FrameLength, LevelMeter, MAX_PACKET, OpusEncoder, Resampler, peak, rms};
+use ahoy_net_core::session::VoicePlan;
 use rtrb::Consumer;
 use serde_json::json;
-use tokio::sync::mpsc;
 
-use super::BITRATE;
+use super::VoiceOut;
 use super::callback::DeviceClock;
 use super::levels::SharedLevels;
 use crate::trace::Trace;
@@ -25,12 +27,12 @@ const MAX_ORDERS: usize = 64;
 const IDLE: Duration = Duration::from_millis(50);
 /// Peak below which a microphone gives nothing at all: below the noise of any real one (-80 dBFS).
 const DEAD: f32 = 1e-4;
-/// A frame.
-const FRAME_MS: u32 = 20;
+/// A tick.
+const TICK_MS: u32 = 10;
 /// Speech is louder than this.
 const SPEECH: Decibel = Decibel::tenths(-400);
-/// Share of frames above [`SPEECH`] in the last half second that counts as talking.
-const TALKING: u32 = 15;
+/// Ticks above [`SPEECH`], less those below it, that count as talking: a third of a second.
+const TALKING: u32 = 30;
 
 /// What the desk tells the thread.
 pub(super) enum CaptureOrder {
@@ -39,7 +41,7 @@ pub(super) enum CaptureOrder {
     /// No samples come any more.
     NoDevice,
     /// Packets go here too.
-    StartCall(CallId, mpsc::Sender<EncodedAudio>),
+    StartCall(CallId, VoiceOut),
     /// And here no more.
     StopCall(CallId),
     /// Whether a call hears anything.
@@ -83,7 +85,7 @@ struct Source {
 }
 
 struct CallOut {
-    frames: mpsc::Sender<EncodedAudio>,
+    out: VoiceOut,
     /// Sent frames; a frame that the call's task has no room for is lost like any other.
     seq: u64,
     muted: bool,
@@ -95,7 +97,11 @@ struct Capture {
     calls: BTreeMap<CallId, CallOut>,
     /// Kept for calls that start later: muted before answered.
     muted: BTreeMap<CallId, bool>,
+    /// Samples that are no whole tick yet.
+    rest: Vec<f32>,
+    /// Ticks that are no whole frame yet.
     frame: Vec<f32>,
+    length: FrameLength,
     meter: LevelMeter,
     levels: Arc<SharedLevels>,
     trace: Trace,
@@ -107,14 +113,14 @@ struct Capture {
 
 impl Capture {
     fn new(levels: Arc<SharedLevels>, trace: Trace) -> Result<Capture, CodecError> {
-        let mut encoder = OpusEncoder::new()?;
-        encoder.set_bitrate(BITRATE)?;
         Ok(Capture {
             source: None,
-            encoder,
+            encoder: OpusEncoder::new()?,
             calls: BTreeMap::new(),
             muted: BTreeMap::new(),
-            frame: Vec::with_capacity(FRAME_SAMPLES),
+            rest: Vec::with_capacity(TICK_SAMPLES),
+            frame: Vec::with_capacity(FrameLength::Long.samples()),
+            length: FrameLength::Short,
             meter: LevelMeter::default(),
             levels,
             trace,
@@ -142,6 +148,7 @@ impl Capture {
         match order {
             CaptureOrder::Device(ring, clock, rate) => match Resampler::to_48k(rate) {
                 Ok(resampler) => {
+                    self.rest.clear();
                     self.frame.clear();
                     self.source = Some(Source { ring, clock, resampler, started: false });
                 }
@@ -149,15 +156,16 @@ impl Capture {
             },
             CaptureOrder::NoDevice => {
                 self.source = None;
+                self.rest.clear();
                 self.frame.clear();
                 self.levels.set_microphone(Decibel::SILENCE);
                 self.levels.silent_ms.store(0, Ordering::Relaxed);
                 self.levels.speaking_while_muted.store(false, Ordering::Relaxed);
             }
-            CaptureOrder::StartCall(call, frames) => {
+            CaptureOrder::StartCall(call, out) => {
                 let muted = self.muted.get(&call).copied().unwrap_or(false);
                 // A call that comes back from hold counts on: its session knows numbers only to grow.
-                self.calls.insert(call, CallOut { frames, seq: 0, muted });
+                self.calls.insert(call, CallOut { out, seq: 0, muted });
             }
             CaptureOrder::StopCall(call) => {
                 self.calls.remove(&call);
@@ -209,29 +217,59 @@ impl Capture {
 
     fn collect(&mut self, mut samples: &[f32]) {
         while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(FRAME_SAMPLES - self.frame.len()));
-            self.frame.extend_from_slice(now);
+            let (now, later) = samples.split_at(samples.len().min(TICK_SAMPLES - self.rest.len()));
+            self.rest.extend_from_slice(now);
             samples = later;
-            if self.frame.len() == FRAME_SAMPLES {
-                let frame = std::mem::take(&mut self.frame);
-                self.send(&frame);
-                self.frame = frame;
-                self.frame.clear();
+            if self.rest.len() == TICK_SAMPLES {
+                let tick = std::mem::take(&mut self.rest);
+                self.tick(&tick);
+                self.rest = tick;
+                self.rest.clear();
             }
         }
     }
 
+    /// Takes 10 ms of sound, and sends a frame when one is full.
+    fn tick(&mut self, tick: &[f32]) {
+        self.levels.set_microphone(self.meter.take(tick));
+        self.watch(tick);
+        if self.frame.is_empty() {
+            self.follow_plans();
+        }
+        self.frame.extend_from_slice(tick);
+        self.media_time += TICK;
+        if self.frame.len() >= self.length.samples() {
+            let frame = std::mem::take(&mut self.frame);
+            self.send(&frame);
+            self.frame = frame;
+            self.frame.clear();
+        }
+    }
+
+    /// One encoder serves all calls: the narrowest of them decides.
+    fn follow_plans(&mut self) {
+        let plans = self.calls.values().filter(|call| !call.muted).map(|call| *call.out.plan.borrow());
+        let Some(plan) = plans.reduce(|a, b| VoicePlan {
+            frame: a.frame.max(b.frame),
+            bitrate: a.bitrate.min(b.bitrate),
+            ..a
+        }) else {
+            return;
+        };
+        self.length = if plan.frame > TICK { FrameLength::Long } else { FrameLength::Short };
+        if plan.bitrate != self.encoder.bitrate()
+            && let Err(error) = self.encoder.set_bitrate(plan.bitrate)
+        {
+            tracing::error!(%error, "the encoder keeps its bit rate");
+        }
+    }
+
     fn send(&mut self, frame: &[f32]) {
-        let media_time = self.media_time;
-        self.media_time += Duration::from_micros(frame.len() as u64 * 1_000_000 / u64::from(SAMPLE_RATE));
-        frame.chunks(FRAME_SAMPLES / 2).for_each(|block| self.levels.set_microphone(self.meter.take(block)));
-        let level = Decibel::from_amplitude(rms(frame));
-        self.watch(frame, level);
-        let mut packet = [0; MAX_PACKET];
-        let Ok(frame) = <&[f32; FRAME_SAMPLES]>::try_from(frame) else { return };
         if self.calls.values().all(|call| call.muted) {
             return;
         }
+        let duration = Duration::from_micros(frame.len() as u64 * 1_000_000 / u64::from(SAMPLE_RATE));
+        let mut packet = [0; MAX_PACKET];
         let length = match self.encoder.encode(frame, &mut packet) {
             Ok(length) => length,
             Err(error) => {
@@ -240,27 +278,24 @@ impl Capture {
             }
         };
         let Some(opus) = packet.get(..length).filter(|opus| !opus.is_empty()) else { return };
+        let level = VoiceLevel::from_decibel(Decibel::from_amplitude(rms(frame)));
+        let media_time = self.media_time.saturating_sub(duration);
         for call in self.calls.values_mut().filter(|call| !call.muted) {
-            let frame = EncodedAudio {
-                seq: call.seq,
-                media_time,
-                level: VoiceLevel::from_decibel(level),
-                opus: opus.to_vec(),
-            };
+            let frame = EncodedAudio { seq: call.seq, media_time, duration, level, opus: opus.to_vec() };
             call.seq += 1;
             // No room: the task is behind, and later sound matters more.
-            let _ = call.frames.try_send(frame);
+            let _ = call.out.frames.try_send(frame);
         }
     }
 
     /// Notices a microphone that gives nothing, and a person who talks while muted.
-    fn watch(&mut self, frame: &[f32], level: Decibel) {
+    fn watch(&mut self, tick: &[f32]) {
         let silent = &self.levels.silent_ms;
-        let ms = if peak(frame) > DEAD { 0 } else { silent.load(Ordering::Relaxed).saturating_add(FRAME_MS) };
+        let ms = if peak(tick) > DEAD { 0 } else { silent.load(Ordering::Relaxed).saturating_add(TICK_MS) };
         silent.store(ms, Ordering::Relaxed);
         let muted = !self.calls.is_empty() && self.calls.values().all(|call| call.muted);
-        self.talk =
-            if level > SPEECH { (self.talk + 2).min(2 * TALKING) } else { self.talk.saturating_sub(1) };
+        let speech = Decibel::from_amplitude(rms(tick)) > SPEECH;
+        self.talk = if speech { (self.talk + 2).min(2 * TALKING) } else { self.talk.saturating_sub(1) };
         let talking = muted && self.talk >= TALKING;
         self.levels.speaking_while_muted.store(talking, Ordering::Relaxed);
     }
@@ -271,7 +306,9 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use ahoy_codec::synthetic::Sine;
+    use ahoy_base::Bitrate;
     use rtrb::{Producer, RingBuffer};
+    use tokio::sync::{mpsc, watch};
 
     const CALL: CallId = CallId::from_bytes([7; 16]);
 
@@ -279,14 +316,16 @@ mod tests {
         capture: Capture,
         into: Producer<f32>,
         out: mpsc::Receiver<EncodedAudio>,
+        tell: watch::Sender<VoicePlan>,
     }
 
     fn rig(first_us: u64) -> Rig {
         let mut capture = Capture::new(Arc::default(), Trace::off()).unwrap();
         let into = device(&mut capture, first_us);
         let (frames, out) = mpsc::channel(1_000);
-        capture.obey(CaptureOrder::StartCall(CALL, frames));
-        Rig { capture, into, out }
+        let (tell, plan) = watch::channel(VoicePlan::FIRST);
+        capture.obey(CaptureOrder::StartCall(CALL, VoiceOut { frames, plan }));
+        Rig { capture, into, out, tell }
     }
 
     fn device(capture: &mut Capture, first_us: u64) -> Producer<f32> {
@@ -310,13 +349,27 @@ mod tests {
     }
 
     #[test]
-    fn every_twenty_milliseconds_make_a_packet_with_its_time() {
+    fn every_ten_milliseconds_make_a_packet_with_its_time() {
         let mut rig = rig(1_000);
-        speak(&mut rig, 10, 0.3);
+        speak(&mut rig, 5, 0.3);
         let sent = sent(&mut rig);
         assert_eq!(sent.iter().map(|f| f.seq).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-        assert_eq!(sent.iter().map(|f| f.media_time.as_millis()).collect::<Vec<_>>(), [0, 20, 40, 60, 80]);
-        assert!(sent.iter().all(|f| f.level.step() >= 10 && !f.opus.is_empty()));
+        assert_eq!(sent.iter().map(|f| f.media_time.as_millis()).collect::<Vec<_>>(), [0, 10, 20, 30, 40]);
+        assert!(sent.iter().all(|f| f.level.step() >= 10 && !f.opus.is_empty() && f.duration == TICK));
+    }
+
+    #[test]
+    fn a_plan_changes_length_and_rate_between_frames() {
+        let mut rig = rig(1_000);
+        speak(&mut rig, 3, 0.3);
+        let narrow = VoicePlan { frame: 2 * TICK, bitrate: Bitrate::kbps(16), ..VoicePlan::FIRST };
+        rig.tell.send(narrow).unwrap();
+        speak(&mut rig, 4, 0.3);
+        rig.tell.send(VoicePlan::FIRST).unwrap();
+        speak(&mut rig, 1, 0.3);
+        let times: Vec<(u128, u128)> =
+            sent(&mut rig).iter().map(|f| (f.media_time.as_millis(), f.duration.as_millis())).collect();
+        assert_eq!(times, [(0, 10), (10, 10), (20, 10), (30, 20), (50, 20), (70, 10)]);
     }
 
     #[test]
@@ -326,7 +379,7 @@ mod tests {
         rig.into = device(&mut rig.capture, 1_500_000);
         speak(&mut rig, 2, 0.3);
         let times: Vec<u128> = sent(&mut rig).iter().map(|f| f.media_time.as_millis()).collect();
-        assert_eq!(times, [0, 20, 500]);
+        assert_eq!(times, [0, 10, 20, 30, 500, 510]);
     }
 
     #[test]
@@ -339,7 +392,7 @@ mod tests {
         rig.capture.obey(CaptureOrder::Mute(CALL, false));
         speak(&mut rig, 4, 0.3);
         let after = sent(&mut rig);
-        assert_eq!((after.len(), after[0].seq, after[0].media_time.as_millis()), (2, 0, 600));
+        assert_eq!((after.len(), after[0].seq, after[0].media_time.as_millis()), (4, 0, 600));
         assert!(!rig.capture.levels.read().speaking_while_muted);
     }
 
@@ -348,7 +401,7 @@ mod tests {
         let mut rig = rig(1_000);
         speak(&mut rig, 1_000, 0.0);
         assert_eq!(rig.capture.levels.read().microphone_silent_ms, 10_000);
-        assert!(sent(&mut rig).len() < 60);
+        assert!(sent(&mut rig).len() < 120);
         speak(&mut rig, 2, 0.3);
         assert_eq!(rig.capture.levels.read().microphone_silent_ms, 0);
     }

@@ -8,11 +8,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ahoy_base::{CallId, EncodedAudio, Moment, PeerId, SAMPLE_RATE};
+use ahoy_base::{CallId, Moment, PeerId, SAMPLE_RATE};
 use ahoy_call::Ring;
 use ahoy_codec::synthetic::Tone;
 use tokio::sync::mpsc;
 
+use super::VoiceOut;
 use super::callback::{CaptureCallback, DeviceClock, PlaybackCallback, RING};
 use super::capture::{CaptureOrder, CaptureThread};
 use super::device_name::{MicrophoneName, SpeakerName};
@@ -50,7 +51,7 @@ const DRY: f64 = 0.97;
 /// What is asked of the desk.
 pub(super) enum Order {
     Choose(Role, String),
-    StartCall(CallId, mpsc::Sender<EncodedAudio>),
+    StartCall(CallId, VoiceOut),
     StopCall(CallId),
     AddPeer(CallId, PeerId, PeerSource),
     RemovePeer(CallId, PeerId),
@@ -187,10 +188,10 @@ impl Desk {
                 self.close(role);
                 self.place(role).trouble = None;
             }
-            Order::StartCall(call, frames) => {
+            Order::StartCall(call, out) => {
                 self.calls.insert(call);
                 self.loop_delay.clear();
-                self.capture.tell(CaptureOrder::StartCall(call, frames));
+                self.capture.tell(CaptureOrder::StartCall(call, out));
             }
             Order::StopCall(call) => {
                 self.calls.remove(&call);

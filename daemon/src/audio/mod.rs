@@ -22,9 +22,10 @@ mod virtual_device;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 
-use ahoy_base::{Bitrate, CallId, EncodedAudio, Moment, PeerId};
+use ahoy_base::{CallId, EncodedAudio, Moment, PeerId};
 use ahoy_call::Ring;
-use tokio::sync::mpsc;
+use ahoy_net_core::session::VoicePlan;
+use tokio::sync::{mpsc, watch};
 
 use crate::trace::Trace;
 use crate::web::protocol::Levels;
@@ -33,8 +34,15 @@ use levels::SharedLevels;
 
 pub(crate) use peer_player::{PeerFigures, PeerSink};
 
-/// What the microphone's encoder aims at: transparent for speech at 20 ms.
-pub(crate) const BITRATE: Bitrate = Bitrate::kbps(32);
+/// Where the microphone's frames of one call go, and how they are to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct VoiceOut {
+    /// Frames, in order.
+    pub(crate) frames: mpsc::Sender<EncodedAudio>,
+    /// What the call's path carries.
+    pub(crate) plan: watch::Receiver<VoicePlan>,
+}
+
 /// Orders that may wait for the desk; each is a click or a change of a call.
 const MAX_ORDERS: usize = 256;
 
@@ -203,9 +211,9 @@ impl AudioHandle {
         self.order(Order::Choose(Role::Speaker, id.to_owned()));
     }
 
-    /// Sends what the microphone hears to `frames`, until [`AudioHandle::stop_call`].
-    pub(crate) fn start_call(&self, call: CallId, frames: mpsc::Sender<EncodedAudio>) {
-        self.order(Order::StartCall(call, frames));
+    /// Sends what the microphone hears to `out`, until [`AudioHandle::stop_call`].
+    pub(crate) fn start_call(&self, call: CallId, out: VoiceOut) {
+        self.order(Order::StartCall(call, out));
     }
 
     /// Sends nothing more of the microphone to `call`.

@@ -4,19 +4,23 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ahoy_base::{CallId, Decibel, FRAME_SAMPLES, Moment, PeerId, SAMPLE_RATE, TICK_SAMPLES, VoiceLevel};
+use ahoy_base::{CallId, Decibel, EncodedAudio, Moment, PeerId, SAMPLE_RATE, TICK_SAMPLES, VoiceLevel};
 use ahoy_codec::CodecError;
-use ahoy_codec::audio::{LevelMeter, MAX_STRETCH, OpusDecoder, accelerate, expand};
+use ahoy_codec::audio::{
+    ComfortNoise, LevelMeter, MAX_FRAME_SAMPLES, MAX_STRETCH, OpusDecoder, accelerate, expand,
+};
 use ahoy_net_core::receive::{Playout, PlayoutStats, ReceivedAudio, Step, Tempo};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-/// Packets between the network and the player: 1.3 s. The player empties it every 10 ms.
-const MAX_PACKETS: usize = 64;
+/// Frames between the network and the player: half a second with three copies of each. The player empties it every 10 ms.
+const MAX_PACKETS: usize = 200;
 
-/// Made-up frames that are played as loud as what they replace: the ear takes a gap of 60 ms for the sound itself.
-const FULL: u32 = 3;
-/// From this one on nothing is played: a voice that is gone must not hum on.
-const GONE: u32 = 10;
+/// Made-up ticks that are played as loud as what they replace: the neural concealment goes on like speech for 100 ms.
+const FULL: u32 = 8;
+/// From this one on only background is played: a voice that is gone must not hum on.
+const GONE: u32 = 24;
+/// Sound that is needed to leave a pitch period out, or to put one in: two of the longest.
+const STRETCHED: usize = 1_440;
 /// Frames up to this loud (-45 dBFS) are background: the decoder's comfort noise goes on for as long as a pause does.
 const BACKGROUND: VoiceLevel = VoiceLevel::new(3);
 
@@ -83,9 +87,11 @@ pub(super) struct PeerPlayer {
     playout: Playout,
     decoder: OpusDecoder,
     ready: VecDeque<f32>,
-    /// A frame being decoded and stretched.
+    /// Sound being decoded and stretched.
     frame: Vec<f32>,
-    /// Frames made up one after the other, after something loud.
+    decoded: Box<[f32; MAX_FRAME_SAMPLES]>,
+    noise: ComfortNoise,
+    /// Ticks made up one after the other, after something loud.
     made_up: u32,
     /// How loud the last real frame was.
     last_level: VoiceLevel,
@@ -103,8 +109,10 @@ impl PeerPlayer {
             source,
             playout: Playout::new(),
             decoder: OpusDecoder::new()?,
-            ready: VecDeque::with_capacity(4 * FRAME_SAMPLES),
-            frame: vec![0.0; FRAME_SAMPLES + MAX_STRETCH],
+            ready: VecDeque::with_capacity(2 * MAX_FRAME_SAMPLES),
+            frame: Vec::with_capacity(MAX_FRAME_SAMPLES + STRETCHED + MAX_STRETCH),
+            decoded: Box::new([0.0; MAX_FRAME_SAMPLES]),
+            noise: ComfortNoise::default(),
             made_up: 0,
             last_level: VoiceLevel::default(),
             meter: LevelMeter::default(),
@@ -140,50 +148,70 @@ impl PeerPlayer {
         Duration::from_micros(self.ready.len() as u64 * 1_000_000 / u64::from(SAMPLE_RATE))
     }
 
-    /// Makes 20 ms of sound; `false` when there is nothing to make.
+    /// Makes more sound; `false` when there is nothing to make.
     fn perform(&mut self, step: Step) -> bool {
-        let mut out = [0.0; FRAME_SAMPLES];
-        let (decoded, tempo) = match step {
-            Step::Play(frame, tempo) => {
-                self.made_up = 0;
-                self.last_level = frame.level;
-                (self.decoder.decode(&frame.opus, &mut out), tempo)
-            }
-            Step::Copy(next) => (self.decoder.decode_copy(&next, &mut out), Tempo::Normal),
+        match step {
+            Step::Play(frame, tempo) => self.play(&frame, tempo),
             Step::Conceal(_) => {
-                let decoded = self.decoder.conceal(&mut out);
+                let mut tick = [0.0; TICK_SAMPLES];
+                self.count_broken(|player| player.decoder.conceal(&mut tick));
                 if self.last_level > BACKGROUND {
-                    fade(&mut out, self.made_up);
+                    let gain = |n: u32| GONE.saturating_sub(n.max(FULL)) as f32 / (GONE - FULL) as f32;
+                    self.noise.fill(&mut tick, gain(self.made_up), gain(self.made_up + 1));
                     self.made_up = self.made_up.saturating_add(1);
                 }
-                (decoded, Tempo::Normal)
+                self.ready.extend(tick);
             }
             Step::Nothing => return false,
+        }
+        true
+    }
+
+    fn play(&mut self, frame: &EncodedAudio, tempo: Tempo) {
+        self.made_up = 0;
+        self.last_level = frame.level;
+        self.frame.clear();
+        self.decode(frame);
+        // A pitch period is longer than a short frame: what follows is stretched with it.
+        while tempo == Tempo::Faster
+            && self.frame.len() < STRETCHED
+            && let Some(next) = self.playout.next_in_row()
+        {
+            self.decode(&next);
+        }
+        let length = self.frame.len();
+        let stretched = match tempo {
+            Tempo::Normal => length,
+            Tempo::Faster => accelerate(&mut self.frame),
+            Tempo::Slower => {
+                self.frame.resize(length + MAX_STRETCH, 0.0);
+                expand(&mut self.frame, length)
+            }
         };
-        if decoded.is_err() {
+        self.figures.removed_samples += length.saturating_sub(stretched) as u64;
+        self.figures.added_samples += stretched.saturating_sub(length) as u64;
+        self.ready.extend(self.frame.iter().take(stretched));
+    }
+
+    /// Puts a frame's sound behind what is in `frame`.
+    fn decode(&mut self, frame: &EncodedAudio) {
+        let mut length = TICK_SAMPLES;
+        self.count_broken(|player| {
+            length = player.decoder.decode(&frame.opus, &mut player.decoded)?;
+            Ok(())
+        });
+        let Some(sound) = self.decoded.get(..length) else { return };
+        if frame.level <= BACKGROUND {
+            sound.chunks(TICK_SAMPLES).for_each(|tick| self.noise.learn(tick));
+        }
+        self.frame.extend_from_slice(sound);
+    }
+
+    fn count_broken(&mut self, decode: impl FnOnce(&mut PeerPlayer) -> Result<(), CodecError>) {
+        if decode(self).is_err() {
             // It was sealed by the peer, so it is the peer's fault; silence is all that can be made of it.
             self.figures.broken += 1;
         }
-        let Some((place, _)) = self.frame.split_at_mut_checked(FRAME_SAMPLES) else { return false };
-        place.copy_from_slice(&out);
-        let length = match tempo {
-            Tempo::Normal => FRAME_SAMPLES,
-            Tempo::Faster => accelerate(place),
-            Tempo::Slower => expand(&mut self.frame, FRAME_SAMPLES),
-        };
-        self.figures.removed_samples += FRAME_SAMPLES.saturating_sub(length) as u64;
-        self.figures.added_samples += length.saturating_sub(FRAME_SAMPLES) as u64;
-        self.ready.extend(self.frame.iter().take(length));
-        true
-    }
-}
-
-/// Lets the made-up frame `n` of a row (from 0) die away, without a step between frames.
-fn fade(frame: &mut [f32; FRAME_SAMPLES], n: u32) {
-    let gain = |n: u32| GONE.saturating_sub(n.max(FULL)) as f32 / (GONE - FULL) as f32;
-    let (from, to) = (gain(n), gain(n + 1));
-    for (at, sample) in frame.iter_mut().enumerate() {
-        *sample *= from + (to - from) * at as f32 / FRAME_SAMPLES as f32;
     }
 }
 
@@ -191,7 +219,7 @@ fn fade(frame: &mut [f32; FRAME_SAMPLES], n: u32) {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use ahoy_base::EncodedAudio;
+    use ahoy_base::TICK;
     use ahoy_codec::audio::{MAX_PACKET, OpusEncoder, rms};
     use ahoy_codec::synthetic::Sine;
 
@@ -200,17 +228,19 @@ mod tests {
         let (mut encoder, mut sine) = (OpusEncoder::new().unwrap(), Sine::new(440.0, 0.3));
         (0..n)
             .map(|n| {
-                let frame = std::array::from_fn(|_| sine.sample());
+                let frame: [f32; TICK_SAMPLES] = std::array::from_fn(|_| sine.sample());
                 let mut packet = [0; MAX_PACKET];
                 let length = encoder.encode(&frame, &mut packet).unwrap();
                 ReceivedAudio {
-                    arrival: Moment::from_millis(1_000 + n * 20 + late(n)),
+                    arrival: Moment::from_millis(1_000 + n * 10 + late(n)),
                     frame: EncodedAudio {
                         seq: n,
-                        media_time: Duration::from_millis(n * 20),
+                        media_time: Duration::from_millis(n * 10),
+                        duration: TICK,
                         level: VoiceLevel::new(9),
                         opus: packet[..length].to_vec(),
                     },
+                    copy: false,
                 }
             })
             .collect()
@@ -231,21 +261,21 @@ mod tests {
 
     #[test]
     fn a_sine_comes_out_whole_level_and_all() {
-        let (heard, figures) = play(packets(200, |_| 5), 5_100);
+        let (heard, figures) = play(packets(400, |_| 5), 5_100);
         let quiet = heard[4_800..180_000].chunks(480).filter(|c| rms(c) < 0.15).count();
         assert_eq!(quiet, 0, "no hole");
         assert!((rms(&heard[48_000..96_000]) - 0.212).abs() < 0.02);
         assert_eq!(
             (figures.playout.played, figures.broken, figures.playout.lost),
-            (200, 0, 0),
+            (400, 0, 0),
             "{figures:?}"
         );
     }
 
     #[test]
     fn a_lost_packet_leaves_no_hole() {
-        let mut all = packets(200, |_| 5);
-        all.retain(|p| p.frame.seq % 25 != 13);
+        let mut all = packets(400, |_| 5);
+        all.retain(|p| p.frame.seq % 50 != 26);
         let (heard, figures) = play(all, 5_000);
         let levels: Vec<f32> = heard[9_600..180_000].chunks(480).map(rms).filter(|l| *l < 0.008).collect();
         assert!(levels.is_empty(), "{levels:?}");
@@ -254,10 +284,10 @@ mod tests {
 
     #[test]
     fn a_voice_that_stops_dies_away_and_does_not_hum_on() {
-        let (heard, _) = play(packets(50, |_| 5), 4_000);
+        let (heard, _) = play(packets(100, |_| 5), 4_000);
         let end = 48 * 1_020;
         assert!(rms(&heard[end..end + 480]) > 0.1, "the first gap is filled");
-        assert!(heard[end + 48 * 260..].iter().all(|s| *s == 0.0), "then there is silence");
+        assert!(heard[end + 48 * 260..].iter().all(|s| s.abs() < 0.003), "then there is hardly any");
         assert!(heard.windows(2).all(|w| (w[1] - w[0]).abs() < 0.1), "and no click");
     }
 

@@ -3,4 +3,5 @@
 pub mod receive;
 pub mod seal;
 pub mod session;
+pub mod transport;
 pub mod wire;

@@ -14,4 +14,6 @@ pub struct ReceivedAudio {
     pub arrival: Moment,
     /// The frame.
     pub frame: EncodedAudio,
+    /// It was carried as a copy beside a later frame.
+    pub copy: bool,
 }

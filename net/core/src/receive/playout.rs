@@ -1,51 +1,47 @@
-//! Decides what one sender's player does next: play a frame, use a copy, make something up; faster or slower.
+//! Decides what one sender's player does next: play a frame, or make something up; faster or slower.
 //!
 //! Source: the split of NetEQ (libwebrtc m150) into decision and mechanism; this is the decision. How long sound waits:
 //! `arrival.rs`. Not here: decoding and stretching (`codec::audio`), which `daemon/src/audio/peer_player.rs` does.
 //!
 //! ```text
-//!  packets -> insert: order, duplicates, lateness -> [ waiting frames ] -> next: one Step for 20 ms of sound
+//!  frames -> insert: order, copies, lateness -> [ waiting frames ] -> next: one Step
 //! ```
 //! A frame is due `target` after the fastest frame like it would have come. Frames that follow each other are played
 //! without a break; how far that runs ahead of or behind the target is mended by playing faster or slower.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use ahoy_base::{EncodedAudio, FRAME_SAMPLES, Moment, SAMPLE_RATE};
+use ahoy_base::{EncodedAudio, Moment, TICK};
 
 use super::ReceivedAudio;
 use super::arrival::Arrivals;
 
-/// Frames that may wait: 1.3 s. Far above what is ever played late; a flood beyond it pushes the oldest out.
-const MAX_WAITING: usize = 64;
+/// Frames that may wait: 1.3 s of the shortest. Far above what is ever played late; a flood beyond it pushes the oldest out.
+const MAX_WAITING: usize = 128;
 /// Sound later than this is skipped: being current matters more than being complete.
 const MAX_DELAY: Duration = Duration::from_millis(500);
-/// How far above the target is near enough: a block of the sound card, and a little.
-const SLACK: Duration = Duration::from_millis(14);
-/// Sound of one frame.
-const FRAME: Duration = Duration::from_micros(FRAME_SAMPLES as u64 * 1_000_000 / SAMPLE_RATE as u64);
+/// How far above the target is near enough: a block of the sound card.
+const SLACK: Duration = Duration::from_millis(10);
 /// How far below the target is near enough: half a block of the sound card, so that rounding goes both ways.
 const EARLY: Duration = Duration::from_millis(5);
-
 /// Frames over which sound must wait too long before it is played faster: sound cards ask in bursts.
-const PATIENCE: usize = 6;
+const PATIENCE: usize = 12;
 /// What a frame that came too late to be played in time adds to how long sound waits.
-const LATE_MARGIN: Duration = Duration::from_millis(8);
+const LATE_MARGIN: Duration = Duration::from_millis(4);
 /// More than this is not added.
-const MAX_MARGIN: Duration = Duration::from_millis(80);
+const MAX_MARGIN: Duration = Duration::from_millis(60);
 /// What each frame in time takes off it again: 1 ms a second.
-const MARGIN_DECAY: Duration = Duration::from_micros(20);
+const MARGIN_DECAY: Duration = Duration::from_micros(10);
+/// Frames that were given up and may still come: what comes later is not looked for.
+const MAX_GIVEN_UP: usize = 64;
 
-/// What to play for the next 20 ms.
+/// What to play next.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
     /// Decode this.
     Play(EncodedAudio, Tempo),
-    /// The frame before this one is lost: decode the copy of it that this packet may carry, else conceal. The packet
-    /// itself comes with the next step.
-    Copy(Vec<u8>),
-    /// Make something up.
+    /// Make up 10 ms.
     Conceal(Gap),
     /// Nothing was ever heard.
     Nothing,
@@ -73,14 +69,14 @@ pub enum Gap {
     Unknown,
 }
 
-/// Counters since the start, in frames of 20 ms unless said otherwise.
+/// Counters since the start, in ticks of 10 ms of sound unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PlayoutStats {
-    /// Frames that were played.
+    /// Played.
     pub played: u64,
-    /// Frames the network lost, or that came too late to be played.
+    /// Lost by the network for good, or come too late to be played.
     pub lost: u64,
-    /// Of those, mended with the copy in the next packet.
+    /// Frames that only a copy beside a later frame brought.
     pub copied: u64,
     /// Made up because of loss.
     pub concealed_lost: u64,
@@ -88,13 +84,13 @@ pub struct PlayoutStats {
     pub concealed_late: u64,
     /// Pauses of the sender.
     pub quiet: u64,
-    /// Packets that came after their turn.
+    /// Frames that came after their turn.
     pub late: u64,
-    /// Packets that were there already.
+    /// Frames that were there already: second sendings, and copies that nobody needed.
     pub duplicates: u64,
-    /// Packets that came after a later one, in time.
+    /// Frames that came after a later one, in time.
     pub reordered: u64,
-    /// Frames that were skipped to be current again.
+    /// Skipped to be current again.
     pub skipped: u64,
     /// Frames that were to be played faster.
     pub faster: u64,
@@ -114,6 +110,8 @@ pub struct Playout {
     /// What comes after the last frame that was played.
     expected: Option<Expected>,
     newest: Option<u64>,
+    /// Frames whose turn passed without them.
+    given_up: BTreeSet<u64>,
     /// Added to what arrivals ask for: what the unsteadiness of our own sound card costs shows only here.
     margin: Duration,
     /// How long the last frames waited.
@@ -125,8 +123,8 @@ pub struct Playout {
 struct Expected {
     seq: u64,
     media_time: Duration,
-    /// Steps since the last frame that were not played.
-    made_up: u64,
+    /// Sound since the last frame that was not played.
+    made_up: Duration,
 }
 
 impl Default for Playout {
@@ -143,6 +141,7 @@ impl Playout {
             waiting: BTreeMap::new(),
             expected: None,
             newest: None,
+            given_up: BTreeSet::new(),
             margin: Duration::ZERO,
             delays: VecDeque::with_capacity(PATIENCE),
             stats: PlayoutStats::default(),
@@ -151,53 +150,64 @@ impl Playout {
 
     /// Takes in a frame. Late and double ones are counted and dropped.
     pub fn insert(&mut self, received: ReceivedAudio) {
-        let ReceivedAudio { arrival, frame } = received;
-        if self.waiting.contains_key(&frame.seq) {
+        let ReceivedAudio { arrival, frame, copy } = received;
+        let passed = self.expected.is_some_and(|expected| frame.seq < expected.seq);
+        let late = passed && self.given_up.remove(&frame.seq);
+        if self.waiting.contains_key(&frame.seq) || (passed && !late) {
             self.stats.duplicates += 1;
             return;
         }
         if self.arrivals.take(arrival, frame.media_time) {
             self.waiting.clear();
+            self.given_up.clear();
             self.expected = None;
         }
-        if self.expected.is_some_and(|expected| frame.seq < expected.seq) {
+        if late {
+            // Too late to be heard, in time to teach how long to wait.
             self.stats.late += 1;
             return;
         }
-        if self.newest.is_some_and(|newest| frame.seq < newest) {
+        if self.newest.is_some_and(|newest| frame.seq < newest) && !copy {
             self.stats.reordered += 1;
         }
+        self.stats.copied += u64::from(copy);
         self.newest = self.newest.max(Some(frame.seq));
         self.waiting.insert(frame.seq, frame);
-        if self.waiting.len() > MAX_WAITING {
-            self.waiting.pop_first();
-            self.stats.skipped += 1;
+        if self.waiting.len() > MAX_WAITING
+            && let Some((_, oldest)) = self.waiting.pop_first()
+        {
+            self.stats.skipped += ticks(oldest.duration);
         }
     }
 
-    /// What to play at `now`, for 20 ms. `ahead`: decoded sound that is still to be played before it.
+    /// What to play at `now`. `ahead`: decoded sound that is still to be played before it.
     pub fn next(&mut self, now: Moment, ahead: Duration) -> Step {
         let starts = now + ahead;
         self.skip_old(starts);
-        let Some((seq, media_time)) = self.waiting.first_key_value().map(|(seq, f)| (*seq, f.media_time))
-        else {
+        let Some((seq, frame)) = self.waiting.first_key_value() else {
             return self.make_up(Gap::Unknown);
         };
-        let target = self.target();
-        let due = |at: Moment| self.arrivals.lateness(at + EARLY, media_time) >= target;
+        let (seq, media_time, duration) = (*seq, frame.media_time, frame.duration);
+        let due = self.arrivals.lateness(starts + EARLY, media_time) >= self.target();
         let Some(expected) = self.expected else {
-            return if due(starts) { self.play(seq, starts) } else { Step::Nothing };
+            return if due { self.play(seq, starts) } else { Step::Nothing };
         };
-        let gap = frames(media_time.saturating_sub(expected.media_time));
-        if expected.made_up >= gap || due(starts) {
+        let gap = media_time.saturating_sub(expected.media_time);
+        if expected.made_up + TICK / 2 > gap || due {
             return self.play(seq, starts);
         }
-        let lost = seq.saturating_sub(expected.seq).min(gap);
-        if lost > 0 && expected.made_up + 1 == gap {
-            return self.copy(seq);
-        }
+        let lost = lost_time(seq.saturating_sub(expected.seq), duration).min(gap);
         // Of a gap that holds both, the pause is taken to be first: loss shows beside what was said.
         self.make_up(if expected.made_up < gap - lost { Gap::Quiet } else { Gap::Lost })
+    }
+
+    /// The frame that follows the last one without a gap, if it is there: for a player that leaves some of it out.
+    pub fn next_in_row(&mut self) -> Option<EncodedAudio> {
+        let expected = self.expected.filter(|expected| expected.made_up.is_zero())?;
+        let frame = self.waiting.remove(&expected.seq)?;
+        self.expected = Some(after(&frame));
+        self.stats.played += ticks(frame.duration);
+        Some(frame)
     }
 
     /// Counters, and how long sound waits.
@@ -215,21 +225,20 @@ impl Playout {
             && let Some(oldest) = self.waiting.first_entry()
             && self.arrivals.lateness(starts, oldest.get().media_time) > MAX_DELAY
         {
-            oldest.remove();
-            self.stats.skipped += 1;
+            self.stats.skipped += ticks(oldest.remove().duration);
         }
     }
 
     fn play(&mut self, seq: u64, starts: Moment) -> Step {
         let Some(frame) = self.waiting.remove(&seq) else { return Step::Nothing };
         if let Some(expected) = self.expected {
-            self.account(expected, &frame, 0);
+            self.account(expected, &frame);
         }
-        self.expected = Some(Expected { seq: seq + 1, media_time: frame.media_time + FRAME, made_up: 0 });
+        self.expected = Some(after(&frame));
         let delay = self.arrivals.lateness(starts, frame.media_time);
         let tempo = self.tempo(delay);
         self.margin = self.margin.saturating_sub(MARGIN_DECAY);
-        self.stats.played += 1;
+        self.stats.played += ticks(frame.duration);
         self.stats.delay = delay;
         Step::Play(frame, tempo)
     }
@@ -245,7 +254,7 @@ impl Playout {
         let most = self.delays.iter().max().copied().unwrap_or(delay);
         let enough = self.delays.len() >= PATIENCE;
         // Far too late is mended at once.
-        let tempo = if (enough && least > target + SLACK) || delay > (target + SLACK) * 2 + FRAME {
+        let tempo = if (enough && least > target + SLACK) || delay > (target + SLACK) * 2 + 2 * TICK {
             self.stats.faster += 1;
             Tempo::Faster
         } else if enough && most + EARLY < target {
@@ -259,38 +268,32 @@ impl Playout {
         tempo
     }
 
-    /// Tells what the steps between two frames were, once the later one shows it.
-    fn account(&mut self, expected: Expected, frame: &EncodedAudio, copied: u64) {
-        let gap = frames(frame.media_time.saturating_sub(expected.media_time));
-        let lost = frame.seq.saturating_sub(expected.seq).min(gap);
-        self.stats.lost += lost;
-        self.stats.copied += copied;
-        let for_lost = expected.made_up.min(lost.saturating_sub(copied));
+    /// Tells what was made up between two frames, once the later one shows it.
+    fn account(&mut self, expected: Expected, frame: &EncodedAudio) {
+        let gap = frame.media_time.saturating_sub(expected.media_time);
+        let n_lost = frame.seq.saturating_sub(expected.seq);
+        let lost = lost_time(n_lost, frame.duration).min(gap);
+        self.stats.lost += ticks(lost);
+        self.given_up.extend((expected.seq..frame.seq).rev().take(MAX_GIVEN_UP));
+        while self.given_up.len() > MAX_GIVEN_UP {
+            self.given_up.pop_first();
+        }
+        let for_lost = expected.made_up.min(lost);
         let for_quiet = (expected.made_up - for_lost).min(gap - lost);
-        self.stats.concealed_lost += for_lost;
-        self.stats.quiet += for_quiet;
         let late = expected.made_up - for_lost - for_quiet;
-        self.stats.concealed_late += late;
-        if late > 0 {
+        self.stats.concealed_lost += ticks(for_lost);
+        self.stats.quiet += ticks(for_quiet);
+        self.stats.concealed_late += ticks(late);
+        if ticks(late) > 0 {
             self.margin = (self.margin + LATE_MARGIN).min(MAX_MARGIN);
             self.delays.clear();
         }
     }
 
-    /// Gives up the frames before `seq`: should one still come, its place is taken.
-    fn copy(&mut self, seq: u64) -> Step {
-        let (Some(expected), Some(next)) = (self.expected, self.waiting.get(&seq).cloned()) else {
-            return self.make_up(Gap::Lost);
-        };
-        self.account(expected, &next, 1);
-        self.expected = Some(Expected { seq, media_time: next.media_time, made_up: 0 });
-        Step::Copy(next.opus)
-    }
-
     fn make_up(&mut self, gap: Gap) -> Step {
         match &mut self.expected {
             Some(expected) => {
-                expected.made_up += 1;
+                expected.made_up += TICK;
                 Step::Conceal(gap)
             }
             None => Step::Nothing,
@@ -298,8 +301,19 @@ impl Playout {
     }
 }
 
-fn frames(time: Duration) -> u64 {
-    u64::try_from((time + FRAME / 2).as_micros() / FRAME.as_micros()).unwrap_or(u64::MAX)
+fn after(frame: &EncodedAudio) -> Expected {
+    let media_time = frame.media_time.saturating_add(frame.duration);
+    Expected { seq: frame.seq.saturating_add(1), media_time, made_up: Duration::ZERO }
+}
+
+/// Sound in `n` frames like the one after them.
+fn lost_time(n: u64, duration: Duration) -> Duration {
+    duration.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+/// Ticks in a time, rounded.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from((time.saturating_add(TICK / 2)).as_micros() / TICK.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -307,11 +321,11 @@ mod tests {
     use super::*;
     use ahoy_base::VoiceLevel;
 
-    /// A link and a player, in steps of 10 ms of simulated time.
+    /// A link and a player, in steps of 10 ms of simulated time. Frames of 10 ms.
     struct Sim {
         playout: Playout,
-        /// Arrival, number, media frame.
-        flying: Vec<(u64, u64, u64)>,
+        /// Arrival, number, media time in ticks, whether it is a copy.
+        flying: Vec<(u64, u64, u64, bool)>,
         now_ms: u64,
         ahead_ms: u64,
         steps: Vec<Step>,
@@ -320,7 +334,7 @@ mod tests {
     impl Sim {
         /// `late_ms(n)`: delay of frame n, or `None` if it is lost.
         fn new(n: u64, late_ms: impl Fn(u64) -> Option<u64>) -> Sim {
-            let flying = (0..n).filter_map(|n| Some((100 + n * 20 + late_ms(n)?, n, n))).collect();
+            let flying = (0..n).filter_map(|n| Some((100 + n * 10 + late_ms(n)?, n, n, false))).collect();
             Sim { playout: Playout::new(), flying, now_ms: 100, ahead_ms: 0, steps: Vec::new() }
         }
 
@@ -329,16 +343,16 @@ mod tests {
             let end = self.flying.last().map_or(0, |f| f.0) + 600;
             while self.now_ms < end {
                 let now = self.now_ms;
-                for (at, seq, media) in self.flying.extract_if(.., |f| f.0 <= now) {
-                    self.playout.insert(frame(at, seq, media));
+                for (at, seq, media, copy) in self.flying.extract_if(.., |f| f.0 <= now) {
+                    self.playout.insert(frame(at, seq, media, copy));
                 }
-                if self.ahead_ms < 10 {
+                while self.ahead_ms < 10 {
                     let ahead = Duration::from_millis(self.ahead_ms);
                     let step = self.playout.next(Moment::from_millis(now), ahead);
                     self.ahead_ms += match &step {
-                        Step::Play(_, Tempo::Faster) => 10,
-                        Step::Play(_, Tempo::Slower) => 30,
-                        Step::Play(_, Tempo::Normal) | Step::Copy(_) | Step::Conceal(_) | Step::Nothing => 20,
+                        Step::Play(_, Tempo::Faster) => 5,
+                        Step::Play(_, Tempo::Slower) => 15,
+                        Step::Play(_, Tempo::Normal) | Step::Conceal(_) | Step::Nothing => 10,
                     };
                     self.steps.push(step);
                 }
@@ -354,56 +368,59 @@ mod tests {
         }
     }
 
-    fn frame(at_ms: u64, seq: u64, media: u64) -> ReceivedAudio {
+    fn frame(at_ms: u64, seq: u64, media: u64, copy: bool) -> ReceivedAudio {
         ReceivedAudio {
             arrival: Moment::from_millis(at_ms),
             frame: EncodedAudio {
                 seq,
-                media_time: Duration::from_millis(media * 20),
+                media_time: TICK.saturating_mul(u32::try_from(media).unwrap_or(u32::MAX)),
+                duration: TICK,
                 level: VoiceLevel::default(),
                 opus: vec![7],
             },
+            copy,
         }
     }
 
     #[test]
     fn a_clean_link_plays_everything_in_order_with_little_delay() {
-        let sim = Sim::new(500, |_| Some(30)).run();
-        assert_eq!(sim.played(), (0..500).collect::<Vec<_>>());
+        let sim = Sim::new(1_500, |_| Some(30)).run();
+        assert_eq!(sim.played(), (0..1_500).collect::<Vec<_>>());
         let stats = sim.playout.stats();
         assert_eq!((stats.lost, stats.concealed_lost, stats.late, stats.quiet), (0, 0, 0, 0));
         assert!(stats.target <= Duration::from_millis(8), "{stats:?}");
-        assert!(stats.delay <= Duration::from_millis(22), "{stats:?}");
+        assert!(stats.delay <= Duration::from_millis(16), "{stats:?}");
     }
 
     #[test]
-    fn a_lost_frame_is_taken_from_its_copy_not_waited_for() {
-        // Every tenth frame is 40 ms late, so that sound waits long enough for the packet after a lost one.
-        let late = |n: u64| if n % 10 == 5 { 70 } else { 30 };
-        let sim = Sim::new(200, |n| (n % 20 != 10).then_some(late(n))).run();
-        let stats = sim.playout.stats();
-        // The first late frame comes before lateness was learned, and its place is taken.
-        assert!((10..=11).contains(&stats.lost) && stats.copied == stats.lost, "{stats:?}");
-        assert_eq!((stats.concealed_lost, stats.quiet), (0, 0));
-        assert!(stats.delay < Duration::from_millis(64), "{stats:?}");
+    fn a_lost_frame_is_played_from_its_copy_once_that_is_worth_the_wait() {
+        // A tenth is lost, and comes with the next datagram.
+        let mut sim = Sim::new(3_000, |n| (n % 10 != 5).then_some(30));
+        sim.flying.extend((1..3_000).map(|n| (130 + n * 10, n - 1, n - 1, true)));
+        let stats = sim.run().playout.stats();
+        assert!(stats.copied >= 290, "{stats:?}");
+        assert!(stats.lost < 12, "only before it was learned: {stats:?}");
+        assert!(stats.target >= TICK && stats.delay <= Duration::from_millis(26), "{stats:?}");
+        assert_eq!(stats.reordered, 0);
     }
 
     #[test]
     fn on_a_steady_link_loss_is_concealed_at_once_and_costs_no_delay() {
-        let sim = Sim::new(400, |n| (n % 40 != 20 && n % 40 != 21).then_some(30)).run();
+        let sim = Sim::new(1_600, |n| (n % 40 != 20 && n % 40 != 21).then_some(30)).run();
         let stats = sim.playout.stats();
-        assert_eq!((stats.played, stats.lost), (380, 20));
-        assert_eq!((stats.copied + stats.concealed_lost, stats.concealed_late), (20, 0), "{stats:?}");
-        assert!(stats.delay <= Duration::from_millis(22), "{stats:?}");
+        assert_eq!((stats.played, stats.lost), (1_520, 80));
+        // Where a frame was played faster, less is missing.
+        assert!((75..=80).contains(&stats.concealed_lost) && stats.concealed_late == 0, "{stats:?}");
+        assert!(stats.delay <= Duration::from_millis(16), "{stats:?}");
     }
 
     #[test]
     fn jitter_raises_the_delay_until_nearly_nothing_is_late() {
-        let sim = Sim::new(3_000, |n| Some(30 + n * 7_919 % 41)).run();
+        let sim = Sim::new(6_000, |n| Some(30 + n * 7_919 % 41)).run();
         let stats = sim.playout.stats();
-        assert!(stats.lost < 30, "{stats:?}");
+        assert!(stats.lost < 90, "{stats:?}");
         assert!(
-            stats.target >= Duration::from_millis(30) && stats.target <= Duration::from_millis(44),
+            stats.target >= Duration::from_millis(30) && stats.target <= Duration::from_millis(50),
             "{stats:?}"
         );
         assert!(stats.concealed_late < 60, "{stats:?}");
@@ -412,47 +429,58 @@ mod tests {
     #[test]
     fn the_delay_sinks_again_after_a_jam() {
         // 300 ms of silence on the wire, then all of it at once.
-        let jam = |n: u64| if (100..115).contains(&n) { (115 - n) * 20 } else { 0 };
-        let sim = Sim::new(2_500, |n| Some(30 + jam(n))).run();
-        assert_eq!(sim.played().len(), 2_500, "nothing is thrown away");
+        let jam = |n: u64| if (100..130).contains(&n) { (130 - n) * 10 } else { 0 };
+        let sim = Sim::new(5_000, |n| Some(30 + jam(n))).run();
+        assert_eq!(sim.played().len(), 5_000, "nothing is thrown away");
         let stats = sim.playout.stats();
-        assert!(stats.concealed_late > 5, "{stats:?}");
-        assert!(stats.faster > 5, "{stats:?}");
+        assert!(stats.concealed_late > 10 && stats.faster > 5, "{stats:?}");
+        assert!(stats.delay < Duration::from_millis(30), "{stats:?}");
     }
 
     #[test]
     fn a_pause_of_the_sender_is_no_loss() {
         // Speech, a pause of 2 s with a packet every 400 ms, speech.
         let mut sim = Sim::new(0, |_| None);
-        let sent = (0..100).chain((100..200).step_by(20)).chain(200..300).enumerate();
-        sim.flying = sent.map(|(seq, media)| (130 + media * 20, seq as u64, media)).collect();
+        let sent = (0..200).chain((200..400).step_by(40)).chain(400..600).enumerate();
+        sim.flying = sent.map(|(seq, media)| (130 + media * 10, seq as u64, media, false)).collect();
         let stats = sim.run().playout.stats();
-        assert_eq!((stats.lost, stats.concealed_lost, stats.played), (0, 0, 205));
-        assert!((94..=95).contains(&stats.quiet), "{stats:?}");
+        assert_eq!((stats.lost, stats.concealed_lost, stats.played), (0, 0, 405));
+        assert!((190..=196).contains(&stats.quiet), "{stats:?}");
     }
 
     #[test]
     fn order_and_doubles_are_mended_and_counted() {
         let mut playout = Playout::new();
-        for (at, seq) in [(100, 0), (120, 1), (121, 3), (122, 2), (123, 2)] {
-            playout.insert(frame(at, seq, seq));
+        for (at, seq) in [(100, 0), (110, 1), (111, 3), (112, 2), (113, 2)] {
+            playout.insert(frame(at, seq, seq, false));
         }
         let mut played = Vec::new();
         for n in 0..8 {
-            if let Step::Play(frame, _) = playout.next(Moment::from_millis(140 + 20 * n), Duration::ZERO) {
+            if let Step::Play(frame, _) = playout.next(Moment::from_millis(130 + 10 * n), Duration::ZERO) {
                 played.push(frame.seq);
             }
         }
         assert_eq!(played, [0, 1, 2, 3]);
-        playout.insert(frame(300, 1, 1));
+        playout.insert(frame(300, 1, 1, false));
         let stats = playout.stats();
-        assert_eq!((stats.reordered, stats.duplicates, stats.late), (1, 1, 1));
+        assert_eq!((stats.reordered, stats.duplicates, stats.late), (1, 2, 0));
+    }
+
+    #[test]
+    fn what_comes_after_its_turn_is_late_once_and_teaches() {
+        let late = |n: u64| if n % 10 == 5 { 70 } else { 30 };
+        let mut sim = Sim::new(300, |n| Some(late(n)));
+        let doubles = sim.flying.clone();
+        sim.flying.extend(doubles.into_iter().map(|(at, seq, media, _)| (at + 200, seq, media, false)));
+        let stats = sim.run().playout.stats();
+        assert!(stats.late > 0 && stats.late < 12, "{stats:?}");
+        assert!(stats.target >= Duration::from_millis(40), "{stats:?}");
     }
 
     #[test]
     fn an_outage_does_not_leave_the_call_behind() {
-        let outage = |n: u64| if (100..200).contains(&n) { (200 - n) * 20 } else { 0 };
-        let sim = Sim::new(2_000, |n| Some(30 + outage(n))).run();
+        let outage = |n: u64| if (200..400).contains(&n) { (400 - n) * 10 } else { 0 };
+        let sim = Sim::new(6_000, |n| Some(30 + outage(n))).run();
         let stats = sim.playout.stats();
         assert!(stats.skipped > 60, "{stats:?}");
         assert!(stats.delay < Duration::from_millis(60), "{stats:?}");
@@ -463,10 +491,48 @@ mod tests {
     fn a_flood_is_bounded_and_keeps_the_newest() {
         let mut playout = Playout::new();
         for seq in 0..10_000 {
-            playout.insert(frame(100, seq, seq));
+            playout.insert(frame(100, seq, seq, false));
         }
         assert_eq!(playout.waiting.len(), MAX_WAITING);
         assert!(playout.waiting.contains_key(&9_999));
+    }
+
+    #[test]
+    fn clocks_that_drift_for_an_hour_neither_run_dry_nor_fall_behind() {
+        for ppm in [-200i64, 200] {
+            let (mut playout, mut ahead_us, mut seq) = (Playout::new(), 0i64, 0u64);
+            let (mut made_up, mut worst) = (0u64, Duration::ZERO);
+            for tick in 0..360_000u64 {
+                let now = 1_000_000 + 10_000 * tick;
+                // The sender's card runs fast or slow.
+                while 1_000_000 + (seq * 10_000).cast_signed() * (1_000_000 - ppm) / 1_000_000 <= now.cast_signed() {
+                    let mut received = frame(0, seq, seq, false);
+                    received.arrival = Moment::from_micros(now);
+                    playout.insert(received);
+                    seq += 1;
+                }
+                while ahead_us < 10_000 {
+                    let ahead = Duration::from_micros(ahead_us.unsigned_abs());
+                    let step = playout.next(Moment::from_micros(now), ahead);
+                    // A pitch period is 5 ms here.
+                    ahead_us += match step {
+                        Step::Play(_, Tempo::Faster) => 5_000,
+                        Step::Play(_, Tempo::Slower) => 15_000,
+                        Step::Play(_, Tempo::Normal) | Step::Conceal(_) | Step::Nothing => 10_000,
+                    };
+                    made_up += u64::from(matches!(step, Step::Conceal(_)));
+                }
+                ahead_us -= 10_000;
+                if tick > 1_000 {
+                    worst = worst.max(playout.stats.delay);
+                }
+            }
+            let stats = playout.stats();
+            // 200 ppm of an hour are 720 ms: at most that is mended, and some of it by stretching.
+            assert!(made_up <= 2, "{ppm} ppm: {made_up} made up, {stats:?}");
+            assert!(worst < Duration::from_millis(40), "{ppm} ppm: {worst:?}, {stats:?}");
+            assert!(stats.faster + stats.slower >= 140, "{ppm} ppm: {stats:?}");
+        }
     }
 
     #[test]
@@ -476,8 +542,9 @@ mod tests {
         for at in edge {
             for seq in edge {
                 for media in edge.iter().map(|m| m / 20) {
-                    playout.insert(frame(at, seq, media));
+                    playout.insert(frame(at, seq, media, false));
                     let _ = playout.next(Moment::from_millis(at), Duration::from_millis(seq));
+                    let _ = playout.next_in_row();
                 }
             }
         }

@@ -1,6 +1,5 @@
 //! Seals media frames: SFrame (RFC 9605) with AES-256-GCM, a key of each sender, its generations, and a replay window.
 
-use ahoy_base::EncodedAudio;
 use sframe::CipherSuite;
 use sframe::frame::{EncryptedFrameView, FrameCounter, MediaFrameView};
 use sframe::key::{DecryptionKey, EncryptionKey};
@@ -158,11 +157,12 @@ impl MediaOpener {
     }
 }
 
-/// Bytes that sealing adds to an [`EncodedAudio`] at most: header of 1 + 2 + 8 bytes and tag.
+/// Bytes that sealing adds at most: header of 1 + 2 + 8 bytes and tag.
 pub const OVERHEAD: usize = 27;
-/// The longest Opus packet is 1275 bytes (RFC 6716, 3.2.1); one that does not fit a datagram is not sent.
-pub fn fits(frame: &EncodedAudio, max_datagram: usize) -> bool {
-    frame.opus.len() + OVERHEAD + crate::wire::datagram::VOICE_HEADER <= max_datagram
+
+/// Whether sealed `content` fits a voice datagram; what does not is not sent.
+pub fn fits(content: &[u8], max_datagram: usize) -> bool {
+    content.len() + OVERHEAD + crate::wire::datagram::VOICE_HEADER <= max_datagram
 }
 
 #[cfg(test)]

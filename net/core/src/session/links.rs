@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ahoy_base::{LinkId, Moment};
+use ahoy_base::{Bitrate, LinkId, Moment};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::messages::MAX_CANDIDATES;
 use super::{KEEP_ALIVE, LOST_AFTER, NEVER, Output};
 use crate::seal::handshake::Role;
+use crate::transport::{Arrived, Loss, Losses, RateController, RateFigures, SendLog, Weather};
+use crate::wire::datagram::Report;
 
 /// Links a session keeps; more are closed.
 const MAX_LINKS: usize = 4;
@@ -22,6 +24,8 @@ const MIN_GAIN: Duration = Duration::from_millis(5);
 const IPV6_BONUS: Duration = Duration::from_millis(3);
 /// Quiet beyond the signs of life that makes a link suspect.
 const SUSPECT_SLACK: Duration = Duration::from_millis(250);
+/// What a link is taken to carry before anything is known: any that carries a voice well.
+const FIRST_RATE: Bitrate = Bitrate::kbps(300);
 /// What a hello signs begins with.
 const HELLO: &[u8] = b"ahoy-link-hello/1";
 /// Session id and MAC.
@@ -97,6 +101,10 @@ pub struct LinkFigures {
     pub received: u64,
     /// Datagrams that should have come and did not, late ones not counted once they come.
     pub lost: u64,
+    /// What the peer says is lost of ours.
+    pub loss: Loss,
+    /// What may be sent.
+    pub rate: RateFigures,
 }
 
 struct Link {
@@ -111,10 +119,13 @@ struct Link {
     admitted: bool,
     heard_at: Moment,
     rtt: Option<Duration>,
-    next_seq: u16,
-    sent: u64,
     received: u64,
     span: Span,
+    log: SendLog,
+    arrived: Arrived,
+    losses: Losses,
+    rate: RateController,
+    marks: u64,
 }
 
 /// How many datagrams a link should have brought, from their wrapping numbers.
@@ -189,10 +200,13 @@ impl Links {
             admitted: false,
             heard_at: now,
             rtt: None,
-            next_seq: 0,
-            sent: 0,
             received: 0,
             span: Span::default(),
+            log: SendLog::default(),
+            arrived: Arrived::default(),
+            losses: Losses::default(),
+            rate: RateController::new(now, FIRST_RATE),
+            marks: 0,
         };
         self.links.insert(id, link);
         None
@@ -239,21 +253,62 @@ impl Links {
         self.links.get(&id).is_some_and(|l| l.admitted)
     }
 
-    pub(super) fn heard(&mut self, now: Moment, id: LinkId, seq: u16, counted: bool) {
+    /// A genuine datagram came. `media`: not a mere sign of life.
+    pub(super) fn heard(&mut self, now: Moment, id: LinkId, seq: u16, media: bool) {
         if let Some(link) = self.links.get_mut(&id) {
             link.heard_at = link.heard_at.max(now);
             link.span.note(seq);
-            link.received += u64::from(counted);
+            link.arrived.note(now, seq, media);
+            link.received += 1;
         }
     }
 
-    /// The number for the next datagram of a link.
-    pub(super) fn next_seq(&mut self, id: LinkId) -> Option<u16> {
-        let link = self.links.get_mut(&id)?;
-        let seq = link.next_seq;
-        link.next_seq = seq.wrapping_add(1);
-        link.sent += 1;
-        Some(seq)
+    /// The number for the next datagram of a link; [`Links::sent`] tells that it went.
+    pub(super) fn next_seq(&self, id: LinkId) -> Option<u16> {
+        Some(self.links.get(&id)?.log.next())
+    }
+
+    /// A datagram of `bytes`, all headers counted, goes out.
+    pub(super) fn sent(&mut self, now: Moment, id: LinkId, bytes: usize) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.log.sent(now, bytes);
+        }
+    }
+
+    /// The peer tells what came over a link.
+    pub(super) fn on_report(&mut self, now: Moment, id: LinkId, report: &Report) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.heard_at = link.heard_at.max(now);
+        let fates = link.log.learn(now, report);
+        link.losses.take(&fates);
+        link.rate.learn(now, &fates, link.log.rtt());
+    }
+
+    /// QUIC counted `marks` congestion marks (RFC 3168) since the link began.
+    pub(super) fn on_marks(&mut self, now: Moment, id: LinkId, marks: u64) {
+        if let Some(link) = self.links.get_mut(&id)
+            && marks > link.marks
+        {
+            link.marks = marks;
+            link.rate.marked(now);
+        }
+    }
+
+    /// What is known of the chosen link.
+    pub(super) fn weather(&self) -> Option<Weather> {
+        let link = self.links.get(&self.chosen?)?;
+        Some(Weather { loss: link.losses.now(), budget: link.rate.target() })
+    }
+
+    /// A report that is due, and the link it goes over.
+    pub(super) fn report(&mut self, now: Moment) -> Option<(LinkId, Report)> {
+        self.links.values_mut().filter(|l| l.admitted).find_map(|l| Some((l.id, l.arrived.report(now)?)))
+    }
+
+    /// When the next report is due.
+    pub(super) fn report_at(&self) -> Moment {
+        let due = self.links.values().filter(|l| l.admitted).filter_map(|l| l.arrived.due()).min();
+        due.unwrap_or(NEVER)
     }
 
     pub(super) fn admitted(&self) -> Vec<LinkId> {
@@ -303,14 +358,19 @@ impl Links {
             chosen: self.chosen == Some(l.id),
             address: AddressKind::of(l.remote.ip()),
             rtt: l.rtt,
-            sent: l.sent,
+            sent: l.log.count(),
             received: l.received,
             lost: l.span.expected().saturating_sub(l.received),
+            loss: l.losses.now(),
+            rate: l.rate.figures(),
         };
         self.links.values().map(figures).collect()
     }
 
     pub(super) fn on_time(&mut self, now: Moment, role: Role) {
+        for link in self.links.values_mut().filter(|l| l.admitted) {
+            link.rate.on_time(now, link.log.in_flight());
+        }
         self.check_hellos(now, role);
         self.choose(now);
         let alive = self.is_alive(now);

@@ -18,6 +18,7 @@ mod links;
 mod messages;
 #[cfg(test)]
 mod tests;
+mod voice;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -29,11 +30,14 @@ use crate::seal::control::OpenError;
 use crate::seal::handshake::SUITE;
 use crate::seal::media::{MediaOpener, MediaSealer, SenderKey, fits};
 use crate::wire::datagram::{Datagram, DatagramError, MediaHeader, VOICE, from_ticks, to_ticks};
+use crate::wire::voice as voice_bytes;
 use keys::{Keys, KeysOutput};
 use links::Links;
 use messages::Control;
+use voice::Voice;
 
 pub use crate::receive::ReceivedAudio;
+pub use crate::transport::{Loss, RateFigures, Usage, VoicePlan};
 pub use crate::seal::handshake::{LocalIdentity, Role};
 pub use links::{AddressKind, LinkFigures, LinkSide, PathInfo, PathKind};
 
@@ -51,6 +55,8 @@ const KEY_RESEND: Duration = Duration::from_millis(500);
 const SESSION_LIFE: Duration = Duration::from_secs(3_600);
 /// Changes of the round trip are reported at most this often.
 const PATH_NEWS: Duration = Duration::from_secs(1);
+/// What IP, UDP and QUIC put around a datagram: 20 to 40, 8, and about 25 bytes.
+const OUTSIDE: usize = 57;
 /// The moment that never comes.
 const NEVER: Moment = Moment::from_micros(u64::MAX);
 
@@ -105,6 +111,13 @@ pub enum Input<'a> {
         /// Smoothed.
         rtt: Duration,
     },
+    /// Congestion marks that QUIC counted since the link began (RFC 3168).
+    LinkMarks {
+        /// Its number.
+        link: LinkId,
+        /// How many.
+        marks: u64,
+    },
     /// A link is gone.
     LinkDown {
         /// Its number.
@@ -153,6 +166,8 @@ pub enum Output {
     },
     /// The peer's sound, for the playout.
     Audio(ReceivedAudio),
+    /// How the microphone is to be encoded from here on.
+    Voice(VoicePlan),
     /// News.
     Event(SessionEvent),
     /// Nothing more until `at`. Always last.
@@ -179,6 +194,10 @@ pub enum WakeReason {
     Dial,
     /// A key is due to change, or waits for its ack.
     Key,
+    /// A datagram is to be sent again.
+    Again,
+    /// The peer is to be told what came.
+    Report,
 }
 
 /// News of a session.
@@ -256,12 +275,16 @@ impl DropReason {
 /// Counters since the session started.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SessionStats {
-    /// Sound frames sent, copies on a standby link not counted.
+    /// Sound frames sent, second sendings and those on a standby link not counted.
     pub audio_sent: u64,
+    /// Second sendings.
+    pub audio_again: u64,
     /// Bytes of datagrams sent, all kinds, copies counted.
     pub sent_bytes: u64,
     /// Sound frames received and opened.
     pub audio_received: u64,
+    /// Sound frames that came again: second sendings, standby links, or somebody who replays.
+    pub audio_double: u64,
     /// Bytes of datagrams received that proved genuine.
     pub received_bytes: u64,
     /// What was dropped, by reason.
@@ -270,6 +293,8 @@ pub struct SessionStats {
     pub handshakes: u32,
     /// Changes of our sender key.
     pub key_changes: u32,
+    /// How our voice is sent; `None` before the first look.
+    pub plan: Option<VoicePlan>,
     /// The links.
     pub links: Vec<LinkFigures>,
 }
@@ -292,6 +317,7 @@ pub struct Session {
     links: Links,
     sealer: Option<MediaSealer>,
     opener: MediaOpener,
+    voice: Voice,
     outputs: VecDeque<Output>,
     stats: SessionStats,
     phase: Phase,
@@ -333,6 +359,7 @@ impl Session {
             keys: Keys::new(now, config),
             sealer: None,
             opener: MediaOpener::default(),
+            voice: Voice::new(),
             outputs: VecDeque::new(),
             stats: SessionStats::default(),
             phase: Phase::Securing,
@@ -362,6 +389,7 @@ impl Session {
             }
             Input::LinkHello { link, bytes } => self.links.on_hello(link, bytes),
             Input::LinkRtt { link, rtt } => self.links.on_rtt(link, rtt),
+            Input::LinkMarks { link, marks } => self.links.on_marks(now, link, marks),
             Input::LinkDown { link } => self.links.remove(now, link),
             Input::Datagram { link, bytes } => self.on_datagram(now, link, bytes),
             Input::Audio(frame) => self.on_audio(now, frame),
@@ -383,6 +411,7 @@ impl Session {
     pub fn stats(&self) -> SessionStats {
         let mut stats = self.stats.clone();
         stats.links = self.links.figures();
+        stats.plan = Some(self.voice.plan());
         stats
     }
 
@@ -417,8 +446,15 @@ impl Session {
             return self.drop_one(DropReason::NotAdmitted);
         }
         let link_seq = datagram.link_seq();
+        let media = matches!(datagram, Datagram::Media { .. });
         let genuine = match datagram {
             Datagram::Media { header, sealed, .. } => self.on_media(now, header, sealed),
+            Datagram::Padding { .. } => Ok(()),
+            Datagram::Feedback(report) => {
+                self.links.on_report(now, link, &report);
+                self.stats.received_bytes += bytes.len() as u64;
+                return self.follow_weather(now);
+            }
             Datagram::Control { sealed, .. } => match self.keys.open(now, sealed) {
                 Ok(content) => {
                     self.on_control(now, Some(link), &content);
@@ -430,10 +466,14 @@ impl Session {
         match genuine {
             // A copy of what came over another link is a sign of life of this one.
             Ok(()) | Err(DropReason::Replayed) => {
-                self.links.heard(now, link, link_seq, genuine.is_ok());
+                if let Some(link_seq) = link_seq {
+                    self.links.heard(now, link, link_seq, media);
+                }
                 self.stats.received_bytes += bytes.len() as u64;
-                if let Err(reason) = genuine {
-                    self.drop_one(reason);
+                match genuine {
+                    Ok(()) => {}
+                    Err(_) if media => self.stats.audio_double += 1,
+                    Err(reason) => self.drop_one(reason),
                 }
             }
             Err(reason) => self.drop_one(reason),
@@ -448,10 +488,22 @@ impl Session {
         let opened = self.opener.open(sealed, &header.authenticated())?;
         let media_time = from_ticks(header.media_ticks, self.heard_media);
         self.heard_media = media_time;
+        let (frame, older) = voice_bytes::unpack(&opened.content).ok_or(DropReason::Malformed)?;
+        let duration = voice_bytes::opus_duration(frame).ok_or(DropReason::Malformed)?;
         self.stats.audio_received += 1;
-        let frame =
-            EncodedAudio { seq: opened.number, media_time, level: header.level, opus: opened.content };
-        self.outputs.push_back(Output::Audio(ReceivedAudio { arrival: now, frame }));
+        let mut next = (opened.number, media_time);
+        let mut hand_over = |seq, media_time, duration, opus: &[u8], copy| {
+            let frame = EncodedAudio { seq, media_time, duration, level: header.level, opus: opus.to_vec() };
+            self.outputs.push_back(Output::Audio(ReceivedAudio { arrival: now, frame, copy }));
+        };
+        hand_over(opened.number, media_time, duration, frame, false);
+        for copy in older {
+            // A copy follows without a gap, so its number and time follow from the frame after it.
+            let Some(duration) = voice_bytes::opus_duration(copy) else { break };
+            let (Some(seq), Some(time)) = (next.0.checked_sub(1), next.1.checked_sub(duration)) else { break };
+            hand_over(seq, time, duration, copy, true);
+            next = (seq, time);
+        }
         Ok(())
     }
 
@@ -485,7 +537,10 @@ impl Session {
         let Some(first) = self.links.chosen() else {
             return self.drop_one(DropReason::NoLink);
         };
-        if !fits(&frame, first.max_datagram) {
+        let older = self.voice.older(&frame, number);
+        let content = voice_bytes::pack(&frame.opus, older.iter().map(Vec::as_slice));
+        self.voice.keep(&frame, number);
+        if !fits(&content, first.max_datagram) {
             return self.drop_one(DropReason::TooLarge);
         }
         let header = MediaHeader {
@@ -496,15 +551,27 @@ impl Session {
             media_ticks: to_ticks(frame.media_time),
             level: frame.level,
         };
-        let sealed = self.sealer.as_mut().and_then(|s| s.seal(number, &frame.opus, &header.authenticated()));
+        let sealed = self.sealer.as_mut().and_then(|s| s.seal(number, &content, &header.authenticated()));
         let Some(sealed) = sealed else {
             return self.drop_one(DropReason::NoLink);
         };
         self.stats.audio_sent += 1;
+        self.send_media(now, header, &sealed);
+        self.voice.send_again(now, header, sealed);
+    }
+
+    fn send_media(&mut self, now: Moment, header: MediaHeader, sealed: &[u8]) {
         for link in self.links.send_on(now) {
-            self.transmit(now, link, |link_seq| {
-                Datagram::Media { link_seq, header, sealed: &sealed }.encode()
-            });
+            self.transmit(now, link, |link_seq| Datagram::Media { link_seq, header, sealed }.encode());
+        }
+    }
+
+    /// Takes over what the reports say: how voice is sent from here on.
+    fn follow_weather(&mut self, now: Moment) {
+        if let Some(weather) = self.links.weather()
+            && let Some(plan) = self.voice.follow(now, weather)
+        {
+            self.outputs.push_back(Output::Voice(plan));
         }
     }
 
@@ -522,6 +589,7 @@ impl Session {
     fn transmit(&mut self, now: Moment, link: LinkId, datagram: impl FnOnce(u16) -> Vec<u8>) {
         let Some(link_seq) = self.links.next_seq(link) else { return };
         let datagram = datagram(link_seq);
+        self.links.sent(now, link, datagram.len() + OUTSIDE);
         self.stats.sent_bytes += datagram.len() as u64;
         self.sent_at = now;
         self.outputs.push_back(Output::Transmit { link, datagram });
@@ -573,6 +641,17 @@ impl Session {
         }
         if let Some(candidates) = self.keys.candidates_to_tell() {
             self.send_control(now, None, &Control { candidates, ..Control::default() });
+        }
+        while let Some((header, sealed)) = self.voice.take_due(now) {
+            self.stats.audio_again += 1;
+            self.send_media(now, header, &sealed);
+        }
+        while let Some((link, report)) = self.links.report(now) {
+            let datagram = Datagram::Feedback(report).encode();
+            self.stats.sent_bytes += datagram.len() as u64;
+            // A report is a sign of life too.
+            self.sent_at = now;
+            self.outputs.push_back(Output::Transmit { link, datagram });
         }
         self.links.on_time(now, self.role);
         while let Some(output) = self.links.poll(self.role) {
@@ -633,6 +712,8 @@ impl Session {
             (alive, WakeReason::KeepAlive),
             (liveness, WakeReason::Liveness),
             (self.links.dial_at(), WakeReason::Dial),
+            (self.voice.due().unwrap_or(NEVER), WakeReason::Again),
+            (self.links.report_at(), WakeReason::Report),
             (keys_at, keys_why),
         ]
         .into_iter()

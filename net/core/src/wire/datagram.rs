@@ -10,10 +10,14 @@ pub const VOICE: u8 = 0;
 pub const VOICE_HEADER: usize = 14;
 
 const TYPE_MEDIA: u8 = 0;
+const TYPE_FEEDBACK: u8 = 2;
+const TYPE_PADDING: u8 = 3;
 const TYPE_CONTROL: u8 = 4;
+/// Bytes of a report before its differences.
+const REPORT_BYTES: usize = 17;
 
 /// One datagram, taken apart but not opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Datagram<'a> {
     /// A sealed frame, whole.
     Media {
@@ -23,6 +27,15 @@ pub enum Datagram<'a> {
         header: MediaHeader,
         /// SFrame ciphertext.
         sealed: &'a [u8],
+    },
+    /// What came over the link this way, for its sender.
+    Feedback(Report),
+    /// Bytes that only measure the path.
+    Padding {
+        /// Counts datagrams of a link, wraps.
+        link_seq: u16,
+        /// How many bytes follow; their content means nothing.
+        length: usize,
     },
     /// A sealed control message.
     Control {
@@ -46,6 +59,23 @@ pub struct MediaHeader {
     pub media_ticks: u32,
     /// Loudness.
     pub level: VoiceLevel,
+}
+
+/// What a receiver tells a sender of the datagrams that came. The idea is that of RFC 8888 and of transport-wide feedback
+/// (draft-holmer-rmcat-transport-wide-cc-extensions): all judgement lies with the sender.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Report {
+    /// The newest datagram that came, by its number on the link.
+    pub newest: u16,
+    /// Bit n: the datagram `newest - n` came.
+    pub came: u64,
+    /// When the newest came on the receiver's clock, in units of 64 µs; wraps after 76 hours.
+    pub arrival: u32,
+    /// How long the report was held since then, in units of 250 µs; 255 is that or more.
+    pub held: u8,
+    /// Times between the arrivals of datagrams that came, in order of their numbers, from the newest backwards, in units
+    /// of 250 µs (-128 to 127). As many as were not reported before.
+    pub differences: Vec<i8>,
 }
 
 /// Why a datagram can't be taken apart.
@@ -113,6 +143,8 @@ impl<'a> Datagram<'a> {
                 Ok(Datagram::Media { link_seq, header, sealed })
             }
             TYPE_CONTROL => Ok(Datagram::Control { link_seq, sealed: rest }),
+            TYPE_PADDING => Ok(Datagram::Padding { link_seq, length: rest.len() }),
+            TYPE_FEEDBACK => Report::parse(link_seq, rest).map(Datagram::Feedback),
             _ => Err(DatagramError::Unknown),
         }
     }
@@ -128,6 +160,13 @@ impl<'a> Datagram<'a> {
                 out.extend_from_slice(sealed);
                 out
             }
+            Datagram::Feedback(report) => report.encode(),
+            Datagram::Padding { link_seq, length } => {
+                let [s0, s1] = link_seq.to_le_bytes();
+                let mut out = vec![0; 3 + length];
+                out.splice(..3, [TYPE_PADDING << 4, s0, s1]);
+                out
+            }
             Datagram::Control { link_seq, sealed } => {
                 let [s0, s1] = link_seq.to_le_bytes();
                 let mut out = Vec::with_capacity(3 + sealed.len());
@@ -137,12 +176,44 @@ impl<'a> Datagram<'a> {
             }
         }
     }
+}
 
-    /// The number of the datagram on its link.
-    pub const fn link_seq(&self) -> u16 {
+impl Datagram<'_> {
+    /// The number of the datagram on its link; reports have none.
+    pub const fn link_seq(&self) -> Option<u16> {
         match self {
-            Datagram::Media { link_seq, .. } | Datagram::Control { link_seq, .. } => *link_seq,
+            Datagram::Media { link_seq, .. }
+            | Datagram::Control { link_seq, .. }
+            | Datagram::Padding { link_seq, .. } => Some(*link_seq),
+            Datagram::Feedback(_) => None,
         }
+    }
+}
+
+impl Report {
+    fn parse(newest: u16, rest: &[u8]) -> Result<Report, DatagramError> {
+        let (fixed, rest) = rest.split_first_chunk::<{ REPORT_BYTES - 3 }>().ok_or(DatagramError::Short)?;
+        let [c0, c1, c2, c3, c4, c5, c6, c7, a0, a1, a2, a3, held, n] = *fixed;
+        let differences = rest.get(..usize::from(n)).ok_or(DatagramError::Short)?;
+        Ok(Report {
+            newest,
+            came: u64::from_le_bytes([c0, c1, c2, c3, c4, c5, c6, c7]),
+            arrival: u32::from_le_bytes([a0, a1, a2, a3]),
+            held,
+            differences: differences.iter().map(|d| d.cast_signed()).collect(),
+        })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let differences = self.differences.iter().take(usize::from(u8::MAX));
+        let [s0, s1] = self.newest.to_le_bytes();
+        let mut out = Vec::with_capacity(REPORT_BYTES + self.differences.len());
+        out.extend([TYPE_FEEDBACK << 4, s0, s1]);
+        out.extend(self.came.to_le_bytes());
+        out.extend(self.arrival.to_le_bytes());
+        out.extend([self.held, differences.len() as u8]);
+        out.extend(differences.map(|d| d.cast_unsigned()));
+        out
     }
 }
 
@@ -163,6 +234,21 @@ mod tests {
         let control = Datagram::Control { link_seq: 7, sealed: &[1] };
         assert_eq!(control.encode(), [0x40, 7, 0, 1]);
         assert_eq!(Datagram::parse(&control.encode()), Ok(control));
+        let padding = Datagram::Padding { link_seq: 7, length: 2 };
+        assert_eq!(padding.encode(), [0x30, 7, 0, 0, 0]);
+        assert_eq!(Datagram::parse(&padding.encode()), Ok(padding));
+        let report = Report {
+            newest: 0x0201,
+            came: 0x8000_0000_0000_0005,
+            arrival: 0x0605_0403,
+            held: 7,
+            differences: vec![1, -1],
+        };
+        let bytes = [0x20, 1, 2, 5, 0, 0, 0, 0, 0, 0, 0x80, 3, 4, 5, 6, 7, 2, 1, 0xff];
+        let feedback = Datagram::Feedback(report);
+        assert_eq!(feedback.encode(), bytes);
+        assert_eq!(Datagram::parse(&bytes), Ok(feedback));
+        assert_eq!(Datagram::parse(&bytes[..18]), Err(DatagramError::Short));
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub mod card;
 pub mod datagram;
 pub mod signal;
+pub mod voice;
