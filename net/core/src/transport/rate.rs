@@ -46,21 +46,40 @@ const MEASURED_IN_JAM: Duration = Duration::from_millis(150);
 /// A queue that grows by this much within [`JAM_WITHIN`] is a jam: the path narrowed.
 const JAM: Duration = Duration::from_millis(40);
 const JAM_WITHIN: Duration = Duration::from_millis(250);
+/// Time over which a standing queue is the least delay.
+const STANDING: Duration = Duration::from_millis(100);
+/// A standing queue below this, and what the delay strays by itself, is none.
+const SOME_QUEUE: Duration = Duration::from_millis(4);
+/// The same when much less is sent than may be.
+const SOME_QUEUE_OF_LITTLE: Duration = Duration::from_millis(25);
+/// Datagrams over which the delay's own straying is learned.
+const NOISE_MEMORY: f64 = 256.0;
+/// More is no straying but a queue that comes and goes.
+const MOST_NOISE: Duration = Duration::from_millis(12);
+/// A queue that stands above this, most of the last seconds and through so many steps down, is filled by somebody else.
+const CROWDED_QUEUE: Duration = Duration::from_millis(25);
+const CROWDED_MEMORY: f64 = 5.0;
+const CROWDED: f64 = 0.7;
+const NOT_CROWDED: f64 = 0.3;
+const STEPS_IN_VAIN: u32 = 4;
+/// Beside somebody who fills the queue: what loss leaves, and growth in bytes a round trip.
+const DOWN_BESIDE: f64 = 0.7;
+const UP_BESIDE: f64 = 1_200.0;
 /// The least one-way delay is looked for this far back.
 const BASE_WINDOW: Duration = Duration::from_secs(10);
 /// A queue below this is none.
 const NO_QUEUE: Duration = Duration::from_millis(15);
-/// Queue that may stand on the path.
-const MAY_QUEUE: Duration = Duration::from_millis(50);
+/// How long a datagram may wait, on the path and for its report, before nothing more is sent after it.
+const MAY_WAIT: Duration = Duration::from_millis(30);
 /// Bytes that may always be under way: a few datagrams.
-const LEAST_WINDOW: f64 = 6_000.0;
+const LEAST_WINDOW: f64 = 3_000.0;
 /// Loss that is looked into.
 const SUSPECT_LOSS: f64 = 0.05;
-/// How long a step down tests whether loss is congestion, at least and with how many fates, how deep it goes, and how long
-/// the answer holds.
-const TEST: Duration = Duration::from_millis(500);
-const TEST_FATES: u32 = 60;
-const TEST_STEP: f64 = 0.8;
+/// How long a step down tests whether loss is congestion, how deep it goes, and how long the answer holds. If as much comes
+/// through as before, the rest was too much; if less comes through, the link loses by itself.
+const TEST: Duration = Duration::from_millis(600);
+const TEST_STEP: f64 = 0.75;
+const TEST_SAME: f64 = 0.88;
 const TEST_AGAIN: Duration = Duration::from_secs(15);
 /// Without a report for this long while something is under way, the rate is halved each time: twice what a report of signs
 /// of life takes.
@@ -121,6 +140,15 @@ pub struct RateController {
     probe: Option<Probe>,
     probed: Moment,
     doubt: Doubt,
+    /// Share of the last seconds with a standing queue, and steps down meanwhile.
+    crowded: f64,
+    steps_in_vain: u32,
+    /// Somebody else fills the queue.
+    beside: bool,
+    /// Probes in a row that did not come through.
+    probes_in_vain: u32,
+    /// Something was lost since the last look.
+    lost_lately: bool,
     /// Share lost, over the last two hundred datagrams or so.
     loss: f64,
 }
@@ -143,15 +171,18 @@ enum Doubt {
     /// The rate was lowered; if loss falls with it, it was ours.
     Testing {
         since: Moment,
-        loss: f64,
+        /// The rate before, and what came through of it.
         rate: f64,
-        /// Fates of what was sent since, and how many of them are losses.
-        known: u32,
-        lost: u32,
+        through: f64,
+        /// What came through of what was sent since.
+        first: Option<Moment>,
+        last: Moment,
+        bytes: usize,
     },
     /// It is the link's own.
     Weather {
         until: Moment,
+        loss: f64,
     },
 }
 
@@ -172,6 +203,11 @@ impl RateController {
             probe: None,
             probed: now,
             doubt: Doubt::None,
+            crowded: 0.0,
+            steps_in_vain: 0,
+            beside: false,
+            probes_in_vain: 0,
+            lost_lately: false,
             loss: 0.0,
         }
     }
@@ -194,8 +230,8 @@ impl RateController {
 
     /// Whether what can wait may be sent while `in_flight` bytes are under way. Voice does not ask.
     pub fn may_send(&self, in_flight: usize) -> bool {
-        let time = self.rtt.min(Duration::from_secs(1)).saturating_sub(self.queue.now) + MAY_QUEUE;
-        let window = self.target / 8.0 * (time + Duration::from_millis(40)).as_secs_f64();
+        let empty = self.rtt.min(Duration::from_secs(1)).saturating_sub(self.queue.now);
+        let window = self.target / 8.0 * (empty + MAY_WAIT + self.queue.noise() * 2).as_secs_f64();
         (in_flight as f64) < window.max(LEAST_WINDOW)
     }
 
@@ -204,13 +240,14 @@ impl RateController {
         let recovering = self.decreased.is_some_and(|at| now.since(at) < RECOVERY);
         let begun = self.decreased.is_none() && self.capacity.mean.is_none();
         let (every, by) = if recovering || begun {
-            (PROBE_SOON.max(self.rtt * 2), PROBE_SOON_BY)
+            (PROBE_SOON.max(self.rtt * 2) * (1 << self.probes_in_vain.min(2)), PROBE_SOON_BY)
         } else {
             (PROBE_SELDOM, PROBE_SELDOM_BY)
         };
         let calm = self.trend.usage == Usage::Normal
             && self.queue.now < NO_QUEUE
             && self.probe.is_none()
+            && !self.beside
             && !matches!(self.doubt, Doubt::Testing { .. });
         let fresh = self.decreased.is_none_or(|at| now.since(at) > PROBE_SOON + self.rtt);
         if !calm || !fresh || now.since(self.probed) < every || wanted.as_bps() as f64 <= self.target {
@@ -239,11 +276,16 @@ impl RateController {
         for fate in fates {
             let lost = if fate.arrived.is_none() { 1.0 } else { 0.0 };
             self.loss += (lost - self.loss) / 200.0;
-            if let Doubt::Testing { since, known, lost: n_lost, .. } = &mut self.doubt
-                && fate.sent > *since
+            self.lost_lately |= fate.arrived.is_none();
+            if let Doubt::Testing { since, first, last, bytes, .. } = &mut self.doubt
+                && let Some(arrived) = fate.arrived.filter(|_| fate.sent > *since)
             {
-                *known += 1;
-                *n_lost += u32::from(fate.arrived.is_none());
+                match first {
+                    // The first one's bytes came before the clock started.
+                    None => *first = Some(arrived),
+                    Some(_) => *bytes = bytes.saturating_add(fate.bytes),
+                }
+                *last = arrived;
             }
             if let Some(arrived) = fate.arrived {
                 self.came.take(arrived, fate.bytes);
@@ -273,22 +315,54 @@ impl RateController {
     fn update(&mut self, now: Moment) {
         let passed = now.since(self.updated).min(Duration::from_secs(1));
         self.updated = now;
-        let jam = self.queue.grew() > JAM;
+        let (standing, noise) = (self.queue.standing(), self.queue.noise());
+        let stands = if standing > CROWDED_QUEUE + noise { 1.0 } else { 0.0 };
+        self.crowded += (stands - self.crowded) * (1.0 - (-passed.as_secs_f64() / CROWDED_MEMORY).exp());
+        if self.crowded < NOT_CROWDED {
+            self.steps_in_vain = 0;
+            self.beside = false;
+        } else if self.crowded > CROWDED && self.steps_in_vain >= STEPS_IN_VAIN {
+            self.beside = true;
+        }
+        if self.beside {
+            return self.share(now, passed);
+        }
+        let through = self.came.rate(MEASURED);
+        // Who sends little needs more to be believed in: it can't have filled much.
+        let limited = through.is_some_and(|through| through < self.target * 0.7);
+        let some = if limited { SOME_QUEUE_OF_LITTLE + noise * 3 } else { SOME_QUEUE + noise * 3 / 2 };
+        let jam = self.queue.grew() > JAM + noise * 2;
+        let over = self.trend.usage == Usage::Over && standing > some;
         let patience = if jam { self.rtt.min(Duration::from_millis(200)) } else { self.rtt + Duration::from_millis(100) };
         let again = self.decreased.is_none_or(|at| now.since(at) > patience);
-        if (self.trend.usage == Usage::Over || jam) && again {
-            let measured = self.came.rate(if jam { MEASURED_IN_JAM } else { MEASURED });
-            // What came through is what fits; a source that sent little fits anyway.
-            if let Some(through) = measured {
+        if (over || jam) && again {
+            let measured = if jam { self.came.rate(MEASURED_IN_JAM) } else { through };
+            // What came through is what fits, beside what the link loses by itself.
+            let own_loss = if matches!(self.doubt, Doubt::Weather { .. }) { self.loss.min(0.5) } else { 0.0 };
+            if let Some(through) = measured.map(|through| through / (1.0 - own_loss)) {
                 self.capacity.take(through);
                 if through * DOWN < self.target {
                     self.step_down(now, through * DOWN);
+                    self.steps_in_vain += 1;
                 }
             }
-        } else if self.trend.usage == Usage::Normal && !jam {
+        } else if !over && !jam && self.trend.usage != Usage::Under {
             self.grow(now, passed);
         }
         self.look_into_loss(now);
+    }
+
+    /// Beside a flow that fills the queue until it loses, delay says nothing: loss alone does, as for that flow
+    /// (RFC 5681). Ends when the queue is mostly empty again.
+    fn share(&mut self, now: Moment, passed: Duration) {
+        self.doubt = Doubt::None;
+        let again = self.decreased.is_none_or(|at| now.since(at) > self.rtt.max(Duration::from_millis(50)));
+        if std::mem::take(&mut self.lost_lately) && again {
+            self.step_down(now, self.target * DOWN_BESIDE);
+        } else {
+            let rtt = self.rtt.as_secs_f64().max(0.01);
+            self.target = (self.target + UP_BESIDE * 8.0 / rtt * passed.as_secs_f64() / rtt).min(MOST);
+        }
     }
 
     fn grow(&mut self, now: Moment, passed: Duration) {
@@ -305,9 +379,9 @@ impl RateController {
             self.capacity = Capacity::default();
         }
         let grown = if self.capacity.is_near(self.target) {
-            // One datagram of 1200 bytes more for each time that an answer takes.
+            // Two datagrams of 1200 bytes a second more for each time that an answer takes.
             let response = (self.rtt + Duration::from_millis(100)).as_secs_f64();
-            self.target + 1_200.0 * 8.0 / response * seconds / response * 0.5
+            self.target + 2_400.0 * 8.0 / response * seconds
         } else {
             self.target * UP.powf(seconds)
         };
@@ -320,31 +394,32 @@ impl RateController {
 
     /// Loss without a queue: ours or the link's? A step down for a moment tells, if all that may be sent is sent.
     fn look_into_loss(&mut self, now: Moment) {
-        let used = self.came.rate(MEASURED).is_some_and(|through| through > self.target * (1.0 - self.loss) * 0.8);
         match self.doubt {
-            Doubt::None if self.loss > SUSPECT_LOSS && self.queue.now < NO_QUEUE && used => {
-                let (loss, rate) = (self.loss, self.target);
-                self.doubt = Doubt::Testing { since: now, loss, rate, known: 0, lost: 0 };
-                self.target = (self.target * TEST_STEP).max(LEAST);
+            Doubt::None if self.loss > SUSPECT_LOSS && self.queue.standing() < NO_QUEUE => {
+                let Some(through) = self.came.rate(MEASURED) else { return };
+                if through < self.target * (1.0 - self.loss) * 0.8 {
+                    return;
+                }
+                let (rate, first) = (self.target, None);
+                self.doubt = Doubt::Testing { since: now, rate, through, first, last: now, bytes: 0 };
+                self.target = (rate * TEST_STEP).max(LEAST);
             }
-            Doubt::Testing { since, loss, rate, known, lost }
-                if known >= TEST_FATES && now.since(since) > TEST =>
+            Doubt::Testing { rate, through, first: Some(first), last, bytes, .. }
+                if last.since(first) > TEST =>
             {
-                let (share, n) = (f64::from(lost) / f64::from(known), f64::from(known));
-                // More than chance: three times its spread.
-                let chance = 3.0 * (loss * (1.0 - loss) / n).sqrt();
-                if loss - share > (loss / 2.0).max(chance) {
-                    // It was ours: what came through at the lower rate is what fits.
-                    self.capacity.take(self.target);
-                    self.decreased = Some(now);
-                    self.decreases += 1;
-                    self.doubt = Doubt::None;
+                let now_through = bytes as f64 * 8.0 / last.since(first).as_secs_f64();
+                if now_through > through * TEST_SAME {
+                    self.capacity.take(now_through);
+                    self.step_down(now, now_through);
                 } else {
                     self.target = self.target.max(rate);
-                    self.doubt = Doubt::Weather { until: now + TEST_AGAIN };
+                    self.doubt = Doubt::Weather { until: now + TEST_AGAIN, loss: self.loss };
                 }
             }
-            Doubt::Weather { until } if now >= until => self.doubt = Doubt::None,
+            // More is lost than then: perhaps it is ours now.
+            Doubt::Weather { until, loss } if now >= until || self.loss > loss * 1.3 + 0.03 => {
+                self.doubt = Doubt::None;
+            }
             Doubt::None | Doubt::Testing { .. } | Doubt::Weather { .. } => {}
         }
     }
@@ -383,6 +458,9 @@ impl RateController {
         let through = (probe.bytes as f64 * 8.0 / time).min(probe.rate);
         if probe.bytes > 0 && through > probe.rate * 0.8 {
             self.target = self.target.max(through * 0.95).min(MOST);
+            self.probes_in_vain = 0;
+        } else {
+            self.probes_in_vain = self.probes_in_vain.saturating_add(1);
         }
     }
 }
@@ -515,6 +593,9 @@ struct Queue {
     now: Duration,
     /// The queue of the last [`JAM_WITHIN`], by sending time.
     recent: VecDeque<(Moment, Duration)>,
+    /// Of `now`, microseconds.
+    mean: f64,
+    deviation: f64,
 }
 
 impl Queue {
@@ -529,10 +610,26 @@ impl Queue {
         self.least.push_back((now, offset));
         let base = self.least.front().map_or(offset, |(_, least)| *least);
         self.now = Duration::from_micros(offset.wrapping_sub(base).max(0).unsigned_abs());
+        let us = self.now.as_micros() as f64;
+        self.mean += (us - self.mean) / NOISE_MEMORY;
+        self.deviation += ((us - self.mean).abs() - self.deviation) / NOISE_MEMORY;
         self.recent.push_back((sent, self.now));
         while self.recent.front().is_some_and(|(at, _)| sent.since(*at) > JAM_WITHIN) {
             self.recent.pop_front();
         }
+    }
+
+    /// What stood in the queue all the time lately: the least of the last [`STANDING`], of five datagrams at least.
+    fn standing(&self) -> Duration {
+        let Some((newest, _)) = self.recent.back() else { return Duration::ZERO };
+        let lately = self.recent.iter().rev().enumerate();
+        let lately = lately.take_while(|(n, (sent, _))| *n < 5 || newest.since(*sent) < STANDING);
+        lately.map(|(_, (_, queue))| *queue).min().unwrap_or_default()
+    }
+
+    /// How far the delay strays by itself.
+    fn noise(&self) -> Duration {
+        Duration::from_micros(self.deviation as u64).min(MOST_NOISE)
     }
 
     /// By how much the least of the newest three is above the least of what was before: one late datagram is no jam.
