@@ -7,6 +7,7 @@ mod opus_decoder;
 mod opus_encoder;
 mod resampler;
 mod stretch;
+mod voice_processing;
 
 pub use comfort_noise::ComfortNoise;
 pub use level::{LevelMeter, peak, rms};
@@ -15,3 +16,4 @@ pub use opus_decoder::{MAX_FRAME_SAMPLES, OpusDecoder};
 pub use opus_encoder::{FrameLength, MAX_PACKET, OpusEncoder};
 pub use resampler::Resampler;
 pub use stretch::{MAX_STRETCH, accelerate, expand};
+pub use voice_processing::{VoiceProcessing, VoiceSettings};

@@ -14,13 +14,14 @@ const QUIET: f32 = 1e-5;
 /// Most samples that one call takes out or puts in.
 pub const MAX_STRETCH: usize = MAX_PERIOD;
 
-/// Takes one pitch period out of `samples` and gives the new length; the same length if nothing fits.
+/// Takes one pitch period of at most `most` samples out of `samples` and gives the new length; the same length if nothing
+/// fits.
 ///
 /// `samples`: mono 48 kHz, periods of up to half of it are found; what lies behind the new length is left over.
 /// Allocation-free.
-pub fn accelerate(samples: &mut [f32]) -> usize {
+pub fn accelerate(samples: &mut [f32], most: usize) -> usize {
     let length = samples.len();
-    let Some(period) = period(samples) else { return length };
+    let Some(period) = period(samples, most) else { return length };
     // The first period fades into the second, then the rest follows.
     let (head, tail) = samples.split_at_mut(period);
     for (n, (h, t)) in head.iter_mut().zip(&*tail).enumerate() {
@@ -31,11 +32,12 @@ pub fn accelerate(samples: &mut [f32]) -> usize {
     length - period
 }
 
-/// Puts one pitch period into the first `length` of `samples` and gives the new length; the same if nothing fits.
+/// Puts one pitch period of at most `most` samples into the first `length` of `samples` and gives the new length; the same if
+/// nothing fits.
 ///
 /// `samples` must have room for [`MAX_STRETCH`] more than `length`. Allocation-free.
-pub fn expand(samples: &mut [f32], length: usize) -> usize {
-    let Some(period) = samples.get(..length).and_then(period) else { return length };
+pub fn expand(samples: &mut [f32], length: usize, most: usize) -> usize {
+    let Some(period) = samples.get(..length).and_then(|sound| period(sound, most)) else { return length };
     if length + period > samples.len() {
         return length;
     }
@@ -50,8 +52,8 @@ pub fn expand(samples: &mut [f32], length: usize) -> usize {
 }
 
 /// The period at which the beginning of `samples` repeats; `None` if it does not, and is loud.
-fn period(samples: &[f32]) -> Option<usize> {
-    let longest = MAX_PERIOD.min(samples.len() / 2);
+fn period(samples: &[f32], most: usize) -> Option<usize> {
+    let longest = MAX_PERIOD.min(samples.len() / 2).min(most);
     let energy = mean_square(samples.get(..2 * longest)?);
     // Coarse at a quarter of the rate, then exact around the best.
     let coarse = best(samples, (MIN_PERIOD..=longest).step_by(4), 4)?.0;
@@ -98,10 +100,10 @@ mod tests {
     #[test]
     fn faster_is_shorter_by_a_period_and_has_no_click() {
         let mut short = tone(960);
-        let n = accelerate(&mut short);
+        let n = accelerate(&mut short, MAX_PERIOD);
         assert!(n <= 720 && smooth(&short[..n]), "a single packet is enough");
         let mut samples = tone(1_440);
-        let n = accelerate(&mut samples);
+        let n = accelerate(&mut samples, MAX_PERIOD);
         assert!((1_440 - MAX_PERIOD..1_440).contains(&n));
         assert_eq!((1_440 - n) % 240, 0, "whole periods of 200 Hz");
         assert!(smooth(&samples[..n]));
@@ -111,7 +113,7 @@ mod tests {
     fn slower_is_longer_by_a_period_and_has_no_click() {
         let mut samples = tone(1_440);
         samples.resize(1_440 + MAX_STRETCH, 0.0);
-        let n = expand(&mut samples, 1_440);
+        let n = expand(&mut samples, 1_440, MAX_PERIOD);
         assert!(n > 1_440 && n <= 1_440 + MAX_PERIOD);
         assert_eq!((n - 1_440) % 240, 0);
         assert!(smooth(&samples[..n]));
@@ -126,8 +128,8 @@ mod tests {
                 state as f32 / u32::MAX as f32 - 0.5
             })
             .collect();
-        assert_eq!(accelerate(&mut noise), 1_440);
-        assert!(accelerate(&mut [0.0; 1_440]) < 1_440);
-        assert_eq!(accelerate(&mut [0.0; 100]), 100, "too short to tell");
+        assert_eq!(accelerate(&mut noise, MAX_PERIOD), 1_440);
+        assert!(accelerate(&mut [0.0; 1_440], 200) < 1_440 && accelerate(&mut [0.0; 1_440], 200) >= 1_240);
+        assert_eq!(accelerate(&mut [0.0; 100], MAX_PERIOD), 100, "too short to tell");
     }
 }

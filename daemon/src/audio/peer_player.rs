@@ -173,7 +173,7 @@ impl PeerPlayer {
         self.frame.clear();
         self.decode(frame);
         // A pitch period is longer than a short frame: what follows is stretched with it.
-        while tempo == Tempo::Faster
+        while matches!(tempo, Tempo::Faster(_))
             && self.frame.len() < STRETCHED
             && let Some(next) = self.playout.next_in_row()
         {
@@ -182,10 +182,10 @@ impl PeerPlayer {
         let length = self.frame.len();
         let stretched = match tempo {
             Tempo::Normal => length,
-            Tempo::Faster => accelerate(&mut self.frame),
-            Tempo::Slower => {
+            Tempo::Faster(most) => accelerate(&mut self.frame, samples(most)),
+            Tempo::Slower(most) => {
                 self.frame.resize(length + MAX_STRETCH, 0.0);
-                expand(&mut self.frame, length)
+                expand(&mut self.frame, length, samples(most))
             }
         };
         self.figures.removed_samples += length.saturating_sub(stretched) as u64;
@@ -213,6 +213,10 @@ impl PeerPlayer {
             self.figures.broken += 1;
         }
     }
+}
+
+fn samples(time: Duration) -> usize {
+    usize::try_from(time.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use ahoy_base::{EncodedAudio, Moment, TICK};
+use ahoy_base::{EncodedAudio, Moment, TICK, VoiceLevel};
 
 use super::ReceivedAudio;
 use super::arrival::Arrivals;
@@ -21,12 +21,20 @@ use super::arrival::Arrivals;
 const MAX_WAITING: usize = 128;
 /// Sound later than this is skipped: being current matters more than being complete.
 const MAX_DELAY: Duration = Duration::from_millis(500);
-/// How far above the target is near enough: a block of the sound card.
-const SLACK: Duration = Duration::from_millis(10);
+/// How far above the target is near enough while somebody speaks: a cut is heard more than a block of delay.
+const SLACK: Duration = Duration::from_millis(12);
+/// And while nobody does: nothing is heard of a cut there.
+const PAUSE_SLACK: Duration = Duration::from_millis(2);
+/// Frames up to this loud (-45 dBFS) are a pause.
+const PAUSE: VoiceLevel = VoiceLevel::new(3);
+/// Less is not worth a cut: the shortest pitch period.
+const LEAST_CUT: Duration = Duration::from_micros(2_500);
 /// How far below the target is near enough: half a block of the sound card, so that rounding goes both ways.
 const EARLY: Duration = Duration::from_millis(5);
 /// Frames over which sound must wait too long before it is played faster: sound cards ask in bursts.
 const PATIENCE: usize = 12;
+/// The same in a pause.
+const PAUSE_PATIENCE: usize = 5;
 /// What a frame that came too late to be played in time adds to how long sound waits.
 const LATE_MARGIN: Duration = Duration::from_millis(4);
 /// More than this is not added.
@@ -52,10 +60,10 @@ pub enum Step {
 pub enum Tempo {
     /// As it is.
     Normal,
-    /// Sound waits longer than it should: leave out a pitch period.
-    Faster,
-    /// Sound waits less than it should: repeat a pitch period.
-    Slower,
+    /// Sound waits this much longer than it should: leave out a pitch period of at most that.
+    Faster(Duration),
+    /// Sound waits this much less than it should: repeat a pitch period of at most that.
+    Slower(Duration),
 }
 
 /// Why something is made up.
@@ -236,7 +244,7 @@ impl Playout {
         }
         self.expected = Some(after(&frame));
         let delay = self.arrivals.lateness(starts, frame.media_time);
-        let tempo = self.tempo(delay);
+        let tempo = self.tempo(delay, frame.level <= PAUSE);
         self.margin = self.margin.saturating_sub(MARGIN_DECAY);
         self.stats.played += ticks(frame.duration);
         self.stats.delay = delay;
@@ -244,25 +252,34 @@ impl Playout {
     }
 
     /// Decides by the last few frames: faster if sound waited too long in all of them, slower if too short.
-    fn tempo(&mut self, delay: Duration) -> Tempo {
+    fn tempo(&mut self, delay: Duration, pause: bool) -> Tempo {
         if self.delays.len() >= PATIENCE {
             self.delays.pop_front();
         }
         self.delays.push_back(delay);
         let target = self.target();
-        let least = self.delays.iter().min().copied().unwrap_or(delay);
-        let most = self.delays.iter().max().copied().unwrap_or(delay);
-        let enough = self.delays.len() >= PATIENCE;
-        // Far too late is mended at once.
-        let tempo = if (enough && least > target + SLACK) || delay > (target + SLACK) * 2 + 2 * TICK {
-            self.stats.faster += 1;
-            Tempo::Faster
-        } else if enough && most + EARLY < target {
-            self.stats.slower += 1;
-            Tempo::Slower
+        let (patience, slack, early) =
+            if pause { (PAUSE_PATIENCE, PAUSE_SLACK, PAUSE_SLACK) } else { (PATIENCE, SLACK, EARLY) };
+        let lately = || self.delays.iter().rev().take(patience).copied();
+        let least = lately().min().unwrap_or(delay);
+        let most = lately().max().unwrap_or(delay);
+        let enough = self.delays.len() >= patience;
+        let (too_long, too_short) = (least.saturating_sub(target), target.saturating_sub(most));
+        let tempo = if enough && too_long > slack {
+            Tempo::Faster(too_long.max(LEAST_CUT))
+        } else if delay > (target + SLACK) * 2 + 2 * TICK {
+            // Far too late is mended at once.
+            Tempo::Faster(delay.saturating_sub(target))
+        } else if enough && too_short > early {
+            Tempo::Slower(too_short.max(LEAST_CUT))
         } else {
             return Tempo::Normal;
         };
+        match tempo {
+            Tempo::Faster(_) => self.stats.faster += 1,
+            Tempo::Slower(_) => self.stats.slower += 1,
+            Tempo::Normal => {}
+        }
         // What follows waits differently.
         self.delays.clear();
         tempo
@@ -319,7 +336,6 @@ fn ticks(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ahoy_base::VoiceLevel;
 
     /// A link and a player, in steps of 10 ms of simulated time. Frames of 10 ms.
     struct Sim {
@@ -350,8 +366,8 @@ mod tests {
                     let ahead = Duration::from_millis(self.ahead_ms);
                     let step = self.playout.next(Moment::from_millis(now), ahead);
                     self.ahead_ms += match &step {
-                        Step::Play(_, Tempo::Faster) => 5,
-                        Step::Play(_, Tempo::Slower) => 15,
+                        Step::Play(_, Tempo::Faster(_)) => 5,
+                        Step::Play(_, Tempo::Slower(_)) => 15,
                         Step::Play(_, Tempo::Normal) | Step::Conceal(_) | Step::Nothing => 10,
                     };
                     self.steps.push(step);
@@ -375,7 +391,8 @@ mod tests {
                 seq,
                 media_time: TICK.saturating_mul(u32::try_from(media).unwrap_or(u32::MAX)),
                 duration: TICK,
-                level: VoiceLevel::default(),
+                // Speech and pauses of a second each.
+                level: VoiceLevel::new(if media / 100 % 2 == 0 { 9 } else { 1 }),
                 opus: vec![7],
             },
             copy,
@@ -514,10 +531,10 @@ mod tests {
                 while ahead_us < 10_000 {
                     let ahead = Duration::from_micros(ahead_us.unsigned_abs());
                     let step = playout.next(Moment::from_micros(now), ahead);
-                    // A pitch period is 5 ms here.
+                    // A pitch period is at most 5 ms here.
                     ahead_us += match step {
-                        Step::Play(_, Tempo::Faster) => 5_000,
-                        Step::Play(_, Tempo::Slower) => 15_000,
+                        Step::Play(_, Tempo::Faster(most)) => 10_000 - most.as_micros().min(5_000) as i64,
+                        Step::Play(_, Tempo::Slower(most)) => 10_000 + most.as_micros().min(5_000) as i64,
                         Step::Play(_, Tempo::Normal) | Step::Conceal(_) | Step::Nothing => 10_000,
                     };
                     made_up += u64::from(matches!(step, Step::Conceal(_)));

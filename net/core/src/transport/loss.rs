@@ -2,12 +2,12 @@
 
 use super::Fate;
 
-/// Datagrams that a change must show in: half a second of voice.
-const RECENT: f32 = 60.0;
+/// Datagrams that a change must show in: a second of voice.
+const RECENT: f32 = 100.0;
 /// Datagrams over which rare loss is seen: ten seconds of voice.
 const LASTING: f32 = 1_000.0;
 /// Losses among the recent ones that are no accident.
-const NO_ACCIDENT: f32 = 3.0;
+const NO_ACCIDENT: f32 = 4.0;
 
 /// What a link loses.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -75,10 +75,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rise_is_seen_in_half_a_second_and_a_fall_in_ten() {
+    fn a_rise_is_seen_in_a_second_and_a_fall_in_ten() {
         let mut losses = Losses::default();
         losses.take(&fates((0..1_000).map(|_| false)));
-        losses.take(&fates((0..60).map(|n| n % 5 == 0)));
+        losses.take(&fates((0..100).map(|n| n % 5 == 0)));
         assert!((0.1..0.25).contains(&losses.now().share), "{:?}", losses.now());
         losses.take(&fates((0..1_000).map(|n| n % 5 == 0)));
         losses.take(&fates((0..300).map(|_| false)));

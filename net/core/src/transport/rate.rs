@@ -77,8 +77,8 @@ const LEAST_WINDOW: f64 = 3_000.0;
 const SUSPECT_LOSS: f64 = 0.05;
 /// How long a step down tests whether loss is congestion, how deep it goes, and how long the answer holds. If as much comes
 /// through as before, the rest was too much; if less comes through, the link loses by itself.
-const TEST: Duration = Duration::from_millis(600);
-const TEST_STEP: f64 = 0.75;
+const TEST: Duration = Duration::from_millis(1_000);
+const TEST_STEP: f64 = 0.7;
 const TEST_SAME: f64 = 0.88;
 const TEST_AGAIN: Duration = Duration::from_secs(15);
 /// Without a report for this long while something is under way, the rate is halved each time: twice what a report of signs

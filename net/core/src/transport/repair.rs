@@ -92,7 +92,7 @@ pub fn plan(weather: Weather) -> VoicePlan {
         _ if known < UNKNOWN => LIGHT,
         s if s < 0.004 => CLEAR,
         s if s < 0.03 => LIGHT,
-        s if s < 0.12 => MEDIUM,
+        s if s < 0.15 => MEDIUM,
         _ => HEAVY,
     };
     let fits = |plan: &&VoicePlan| plan.cost() <= weather.budget;
