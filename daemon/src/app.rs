@@ -394,6 +394,7 @@ impl App {
             (auto_answer(self.desk.settings.auto_answer), self.desk.settings.strangers_nearby_may_ring);
         self.node.configure(answer, nearby);
         self.node.audio().set_ring_volume(self.desk.settings.ring_volume);
+        self.node.audio().set_voice(self.desk.settings.voice());
         Ok(json!({}))
     }
 }

@@ -12,7 +12,7 @@ use ahoy_net::{Multiaddr, NetConfig};
 use ahoy_net_core::session::PathInfo;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::audio::{self, AudioConfig};
+use crate::audio::{self, AudioConfig, VoiceSettings};
 use crate::clock;
 use crate::identity::Identity;
 use crate::node::{Host, NetNews, Node};
@@ -46,6 +46,7 @@ pub(crate) async fn start(identity: &Identity, owner: PeerId) -> Result<Vec<Mult
         trace: Trace::off(),
         ring: false,
         ring_volume: 0,
+        voice: VoiceSettings::NONE,
     };
     let audio = audio::start(audio_config, audio_events);
     let calls = Calls::new(

@@ -81,6 +81,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
         trace: trace.clone(),
         ring: true,
         ring_volume: settings.ring_volume,
+        voice: settings.voice(),
     };
     let audio = audio::start(audio_config, audio_events_in);
     let calls_config = CallsConfig {

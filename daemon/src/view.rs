@@ -7,6 +7,7 @@ use ahoy_base::{CallId, PeerId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::audio::VoiceSettings;
 use crate::web::protocol::{SettingsChange, as_text};
 
 /// All that is shown, at one instant.
@@ -516,7 +517,7 @@ pub(crate) enum DeviceState {
 
 /// Choices that outlive the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     /// Whether unknown devices on the local network may ring.
     pub(crate) strangers_nearby_may_ring: bool,
@@ -531,6 +532,14 @@ pub(crate) struct Settings {
     pub(crate) theme: Theme,
     /// Who is answered without a click.
     pub(crate) auto_answer: AutoAnswer,
+    /// Whether what the speaker plays is taken out of the microphone.
+    pub(crate) echo_cancellation: bool,
+    /// Whether steady noise is lowered.
+    pub(crate) noise_suppression: bool,
+    /// Whether loudness is evened out.
+    pub(crate) auto_gain: bool,
+    /// Whether the sound is sent as it is, for music.
+    pub(crate) music: bool,
 }
 
 impl Default for Settings {
@@ -542,11 +551,23 @@ impl Default for Settings {
             single_key_shortcuts: true,
             theme: Theme::System,
             auto_answer: AutoAnswer::Off,
+            echo_cancellation: true,
+            noise_suppression: true,
+            auto_gain: true,
+            music: false,
         }
     }
 }
 
 impl Settings {
+    /// What is done to the microphone.
+    pub(crate) fn voice(&self) -> VoiceSettings {
+        if self.music {
+            return VoiceSettings::NONE;
+        }
+        VoiceSettings { echo: self.echo_cancellation, noise: self.noise_suppression, gain: self.auto_gain }
+    }
+
     /// Takes over what `changes` names; a volume over 100 counts as 100.
     pub(crate) fn apply(&mut self, changes: &SettingsChange) {
         let old = self.clone();
@@ -559,6 +580,10 @@ impl Settings {
             single_key_shortcuts: changes.single_key_shortcuts.unwrap_or(old.single_key_shortcuts),
             theme: changes.theme.unwrap_or(old.theme),
             auto_answer: changes.auto_answer.unwrap_or(old.auto_answer),
+            echo_cancellation: changes.echo_cancellation.unwrap_or(old.echo_cancellation),
+            noise_suppression: changes.noise_suppression.unwrap_or(old.noise_suppression),
+            auto_gain: changes.auto_gain.unwrap_or(old.auto_gain),
+            music: changes.music.unwrap_or(old.music),
         };
     }
 }

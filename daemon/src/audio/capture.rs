@@ -11,12 +11,14 @@ use ahoy_base::{
     CallId, Decibel, EncodedAudio, Moment, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel,
 };
 use ahoy_codec::CodecError;
-use ahoy_codec::audio::{FrameLength, LevelMeter, MAX_PACKET, OpusEncoder, Resampler, peak, rms};
+use ahoy_codec::audio::{
+    FrameLength, LevelMeter, MAX_PACKET, OpusEncoder, Resampler, VoiceProcessing, peak, rms,
+};
 use ahoy_net_core::session::VoicePlan;
 use rtrb::Consumer;
 use serde_json::json;
 
-use super::VoiceOut;
+use super::{VoiceOut, VoiceSettings};
 use super::callback::DeviceClock;
 use super::levels::SharedLevels;
 use crate::trace::Trace;
@@ -34,10 +36,20 @@ const SPEECH: Decibel = Decibel::tenths(-400);
 /// Ticks above [`SPEECH`], less those below it, that count as talking: a third of a second.
 const TALKING: u32 = 30;
 
+/// 10 ms of sound.
+pub(super) type Tick = [f32; TICK_SAMPLES];
+
 /// What the desk tells the thread.
 pub(super) enum CaptureOrder {
-    /// Samples come from here now, at `rate` Hz.
-    Device(Consumer<f32>, Arc<DeviceClock>, u32),
+    /// Samples come from here now.
+    Device {
+        ring: Consumer<f32>,
+        clock: Arc<DeviceClock>,
+        /// Hz.
+        rate: u32,
+        /// Whether the speaker can be heard there: a virtual microphone stands in no room.
+        in_a_room: bool,
+    },
     /// No samples come any more.
     NoDevice,
     /// Packets go here too.
@@ -46,6 +58,8 @@ pub(super) enum CaptureOrder {
     StopCall(CallId),
     /// Whether a call hears anything.
     Mute(CallId, bool),
+    /// What is done to the sound.
+    Voice(VoiceSettings),
 }
 
 /// The desk's end.
@@ -59,9 +73,13 @@ impl CaptureThread {
     ///
     /// # Errors
     /// When there is no thread or no encoder to be had.
-    pub(super) fn start(levels: Arc<SharedLevels>, trace: Trace) -> Result<CaptureThread, String> {
+    pub(super) fn start(
+        levels: Arc<SharedLevels>,
+        far: Consumer<Tick>,
+        trace: Trace,
+    ) -> Result<CaptureThread, String> {
         let (orders, inbox) = sync_channel(MAX_ORDERS);
-        let state = Capture::new(levels, trace).map_err(|error| error.to_string())?;
+        let state = Capture::new(levels, far, trace).map_err(|error| error.to_string())?;
         let handle = std::thread::Builder::new()
             .name("capture".to_owned())
             .spawn(move || state.run(&inbox))
@@ -93,6 +111,11 @@ struct CallOut {
 
 struct Capture {
     source: Option<Source>,
+    /// What the speaker is about to play.
+    far: Consumer<Tick>,
+    voice: VoiceSettings,
+    in_a_room: bool,
+    processing: VoiceProcessing,
     encoder: OpusEncoder,
     calls: BTreeMap<CallId, CallOut>,
     /// Kept for calls that start later: muted before answered.
@@ -112,9 +135,13 @@ struct Capture {
 }
 
 impl Capture {
-    fn new(levels: Arc<SharedLevels>, trace: Trace) -> Result<Capture, CodecError> {
+    fn new(levels: Arc<SharedLevels>, far: Consumer<Tick>, trace: Trace) -> Result<Capture, CodecError> {
         Ok(Capture {
             source: None,
+            far,
+            voice: VoiceSettings::default(),
+            in_a_room: true,
+            processing: VoiceProcessing::default(),
             encoder: OpusEncoder::new()?,
             calls: BTreeMap::new(),
             muted: BTreeMap::new(),
@@ -146,11 +173,13 @@ impl Capture {
 
     fn obey(&mut self, order: CaptureOrder) {
         match order {
-            CaptureOrder::Device(ring, clock, rate) => match Resampler::to_48k(rate) {
+            CaptureOrder::Device { ring, clock, rate, in_a_room } => match Resampler::to_48k(rate) {
                 Ok(resampler) => {
                     self.rest.clear();
                     self.frame.clear();
                     self.source = Some(Source { ring, clock, resampler, started: false });
+                    self.in_a_room = in_a_room;
+                    self.set_processing();
                 }
                 Err(error) => tracing::warn!(%error, "the microphone's rate can't be used"),
             },
@@ -170,6 +199,10 @@ impl Capture {
             CaptureOrder::StopCall(call) => {
                 self.calls.remove(&call);
             }
+            CaptureOrder::Voice(voice) => {
+                self.voice = voice;
+                self.set_processing();
+            }
             CaptureOrder::Mute(call, muted) => {
                 if let Some(out) = self.calls.get_mut(&call) {
                     out.muted = muted;
@@ -181,6 +214,10 @@ impl Capture {
                 }
             }
         }
+    }
+
+    fn set_processing(&mut self) {
+        self.processing.set(VoiceSettings { echo: self.voice.echo && self.in_a_room, ..self.voice });
     }
 
     /// Takes all that the microphone gave.
@@ -231,12 +268,23 @@ impl Capture {
 
     /// Takes 10 ms of sound, and sends a frame when one is full.
     fn tick(&mut self, tick: &[f32]) {
-        self.levels.set_microphone(self.meter.take(tick));
-        self.watch(tick);
+        while let Ok(played) = self.far.pop() {
+            self.processing.played(&played);
+        }
+        let Ok(mut tick) = Tick::try_from(tick) else { return };
+        self.watch_device(&tick);
+        if self.calls.is_empty() {
+            // Nobody hears it: what the page shows is the microphone as it is.
+            self.levels.set_microphone(self.meter.take(&tick));
+            return;
+        }
+        self.processing.process(&mut tick);
+        self.levels.set_microphone(self.meter.take(&tick));
+        self.watch_talk(&tick);
         if self.frame.is_empty() {
             self.follow_plans();
         }
-        self.frame.extend_from_slice(tick);
+        self.frame.extend_from_slice(&tick);
         self.media_time += TICK;
         if self.frame.len() >= self.length.samples() {
             let frame = std::mem::take(&mut self.frame);
@@ -288,11 +336,15 @@ impl Capture {
         }
     }
 
-    /// Notices a microphone that gives nothing, and a person who talks while muted.
-    fn watch(&mut self, tick: &[f32]) {
+    /// Notices a microphone that gives nothing.
+    fn watch_device(&mut self, tick: &[f32]) {
         let silent = &self.levels.silent_ms;
         let ms = if peak(tick) > DEAD { 0 } else { silent.load(Ordering::Relaxed).saturating_add(TICK_MS) };
         silent.store(ms, Ordering::Relaxed);
+    }
+
+    /// Notices a person who talks while muted; the speaker's sound is out of it by now.
+    fn watch_talk(&mut self, tick: &[f32]) {
         let muted = !self.calls.is_empty() && self.calls.values().all(|call| call.muted);
         let speech = Decibel::from_amplitude(rms(tick)) > SPEECH;
         self.talk = if speech { (self.talk + 2).min(2 * TALKING) } else { self.talk.saturating_sub(1) };
@@ -320,7 +372,8 @@ mod tests {
     }
 
     fn rig(first_us: u64) -> Rig {
-        let mut capture = Capture::new(Arc::default(), Trace::off()).unwrap();
+        let (_, far) = RingBuffer::new(1);
+        let mut capture = Capture::new(Arc::default(), far, Trace::off()).unwrap();
         let into = device(&mut capture, first_us);
         let (frames, out) = mpsc::channel(1_000);
         let (tell, plan) = watch::channel(VoicePlan::FIRST);
@@ -332,7 +385,7 @@ mod tests {
         let (into, from) = RingBuffer::new(8_192);
         let clock = Arc::new(DeviceClock::default());
         clock.first_us.store(first_us, Ordering::Relaxed);
-        capture.obey(CaptureOrder::Device(from, clock, SAMPLE_RATE));
+        capture.obey(CaptureOrder::Device { ring: from, clock, rate: SAMPLE_RATE, in_a_room: false });
         into
     }
 

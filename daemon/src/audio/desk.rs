@@ -13,7 +13,7 @@ use ahoy_call::Ring;
 use ahoy_codec::synthetic::Tone;
 use tokio::sync::mpsc;
 
-use super::VoiceOut;
+use super::{VoiceOut, VoiceSettings};
 use super::callback::{CaptureCallback, DeviceClock, PlaybackCallback, RING};
 use super::capture::{CaptureOrder, CaptureThread};
 use super::device_name::{MicrophoneName, SpeakerName};
@@ -58,6 +58,7 @@ pub(super) enum Order {
     Mute(CallId, bool),
     Ring(Ring),
     RingVolume(u8),
+    Voice(VoiceSettings),
     TestSound,
     Monitor(bool),
     /// A running stream reported its end. The number tells streams apart.
@@ -74,15 +75,25 @@ pub(super) struct Parts {
     pub(super) orders: SyncSender<Order>,
 }
 
+/// Ticks of the speaker's sound that wait for the capture thread: it looks every 10 ms, and at most 50 ms apart.
+const FAR_TICKS: usize = 32;
+
 /// Starts all three threads.
 ///
 /// # Errors
 /// In words, when there are no threads to be had.
 pub(super) fn spawn(parts: Parts, inbox: Receiver<Order>) -> Result<(), String> {
     let trace = parts.config.trace.clone();
-    let capture = CaptureThread::start(parts.levels.clone(), trace.clone())?;
-    let playback =
-        PlaybackThread::start(parts.levels.clone(), parts.figures.clone(), parts.events.clone(), trace)?;
+    let (far_in, far) = rtrb::RingBuffer::new(FAR_TICKS);
+    let capture = CaptureThread::start(parts.levels.clone(), far, trace.clone())?;
+    let playback = PlaybackThread::start(
+        parts.levels.clone(),
+        far_in,
+        parts.figures.clone(),
+        parts.events.clone(),
+        trace,
+    )?;
+    capture.tell(CaptureOrder::Voice(parts.config.voice));
     playback.tell(PlaybackOrder::Volume(parts.config.ring_volume));
     let desk = Desk {
         microphone: Place::new(parts.config.microphone.clone()),
@@ -212,6 +223,7 @@ impl Desk {
                     self.playback.tell(PlaybackOrder::Tone(tone_of(ring)));
                 }
             }
+            Order::Voice(voice) => self.capture.tell(CaptureOrder::Voice(voice)),
             Order::RingVolume(percent) => self.playback.tell(PlaybackOrder::Volume(percent)),
             Order::TestSound => self.playback.tell(PlaybackOrder::Test),
             Order::Monitor(on) => self.monitored = on,
@@ -455,7 +467,8 @@ impl Desk {
             match self.system.open_microphone(id, make, failed) {
                 Ok(device) => {
                     if let Some(from) = ring.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                        self.capture.tell(CaptureOrder::Device(from, clock.clone(), device.rate));
+                        let (clock, rate) = (clock.clone(), device.rate);
+                        self.capture.tell(CaptureOrder::Device { ring: from, clock, rate, in_a_room: true });
                     }
                     let name = device.name.clone();
                     return Ok((open(OpenDevice::Real { _device: device }, clock, number, name), trouble));
@@ -470,7 +483,9 @@ impl Desk {
         let clock = Arc::new(DeviceClock::default());
         let (into, from) = rtrb::RingBuffer::new(RING);
         let callback = CaptureCallback::new(into, clock.clone(), self.capture.thread.clone(), 1);
-        self.capture.tell(CaptureOrder::Device(from, clock.clone(), SAMPLE_RATE));
+        let order =
+            CaptureOrder::Device { ring: from, clock: clock.clone(), rate: SAMPLE_RATE, in_a_room: false };
+        self.capture.tell(order);
         let device = start_microphone(source, callback).map_err(|error| no_thread(&error))?;
         let name = self.microphone.chosen.clone();
         Ok(open(OpenDevice::Virtual { _device: device }, clock, number, name))

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 
 use ahoy_base::{CallId, EncodedAudio, Moment, PeerId};
 use ahoy_call::Ring;
+pub(crate) use ahoy_codec::audio::VoiceSettings;
 use ahoy_net_core::session::VoicePlan;
 use tokio::sync::{mpsc, watch};
 
@@ -59,6 +60,8 @@ pub(crate) struct AudioConfig {
     pub(crate) ring: bool,
     /// Loudness of the ring, 0 to 100.
     pub(crate) ring_volume: u8,
+    /// What is done to the microphone.
+    pub(crate) voice: VoiceSettings,
 }
 
 /// News of the sound.
@@ -246,6 +249,11 @@ impl AudioHandle {
     /// Loudness of the ring, 0 to 100.
     pub(crate) fn set_ring_volume(&self, percent: u8) {
         self.order(Order::RingVolume(percent));
+    }
+
+    /// What is done to the microphone.
+    pub(crate) fn set_voice(&self, voice: VoiceSettings) {
+        self.order(Order::Voice(voice));
     }
 
     /// Plays a few notes.

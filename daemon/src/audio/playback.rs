@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use super::AudioEvent;
 use super::callback::{DeviceClock, RING};
+use super::capture::Tick;
 use super::levels::SharedLevels;
 use super::peer_player::{FiguresBoard, PeerPlayer, PeerSource};
 use crate::clock;
@@ -93,6 +94,7 @@ impl PlaybackThread {
     /// When there is no thread to be had.
     pub(super) fn start(
         levels: Arc<SharedLevels>,
+        far: Producer<Tick>,
         figures: FiguresBoard,
         events: mpsc::Sender<AudioEvent>,
         trace: Trace,
@@ -108,6 +110,7 @@ impl PlaybackThread {
             meter: LevelMeter::default(),
             ticks: 0,
             levels,
+            far,
             figures,
             events,
             trace,
@@ -220,6 +223,8 @@ struct Playback {
     meter: LevelMeter,
     ticks: u64,
     levels: Arc<SharedLevels>,
+    /// What the microphone will hear of it.
+    far: Producer<Tick>,
     figures: FiguresBoard,
     events: mpsc::Sender<AudioEvent>,
     trace: Trace,
@@ -334,6 +339,8 @@ impl Playback {
         add_tone(&mut self.tone, volume, block);
         add_tone(&mut self.test, 1.0, block);
         mix(block);
+        // Full while no microphone is open: nobody needs it then.
+        let _ = self.far.push(*block);
         self.levels.set_speaker(self.meter.take(block));
         self.ticks += 1;
         if self.ticks.is_multiple_of(REPORT_EVERY) {

@@ -187,6 +187,18 @@ pub(crate) struct SettingsChange {
     /// Who is answered without a click.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) auto_answer: Option<AutoAnswer>,
+    /// Whether what the speaker plays is taken out of the microphone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) echo_cancellation: Option<bool>,
+    /// Whether steady noise is lowered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) noise_suppression: Option<bool>,
+    /// Whether loudness is evened out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) auto_gain: Option<bool>,
+    /// Whether the sound is sent as it is, for music.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) music: Option<bool>,
 }
 
 /// An error for a person: never a code alone.

@@ -23,7 +23,8 @@
  * @typedef {{id: string, state: 'ok'|'missing'|'busy'|'no_sound', message: string|null}} Chosen
  * @typedef {{microphones: Device[], speakers: Device[], microphone: Chosen, speaker: Chosen}} Devices
  * @typedef {{strangers_nearby_may_ring: boolean, visible_on_lan: boolean, ring_volume: number, single_key_shortcuts: boolean,
- *   theme: 'system'|'light'|'dark', auto_answer: 'off'|'contacts'|'all'}} Settings
+ *   theme: 'system'|'light'|'dark', auto_answer: 'off'|'contacts'|'all',
+ *   echo_cancellation: boolean, noise_suppression: boolean, auto_gain: boolean, music: boolean}} Settings
  * @typedef {{id: string, browser: string, last_used_ms: number, current: boolean}} Session
  * @typedef {{id: string, text: string, works: string, do: string}} Notice
  * @typedef {{size: number, rows: string[]}} QrCode

@@ -113,8 +113,8 @@ export function Refusal({ problem }) {
   return html`<p class="refusal" role="alert"><b>${problem.what}</b> ${problem.works} ${problem.do}</p>`
 }
 
-/** A switch with its words. @param {{label: string, hint?: string, on: boolean, onChange: (on: boolean) => void}} props */
-export function Switch({ label, hint, on, onChange }) {
+/** A switch with its words. @param {{label: string, hint?: string, on: boolean, disabled?: boolean, onChange: (on: boolean) => void}} props */
+export function Switch({ label, hint, on, disabled, onChange }) {
   return html`<label class="switch"><span><b>${label}</b>${hint && html`<small>${hint}</small>`}</span>
-    <input type="checkbox" role="switch" checked=${on} onChange=${(/** @type {any} */ event) => onChange(event.currentTarget.checked)} /></label>`
+    <input type="checkbox" role="switch" checked=${on} disabled=${disabled} onChange=${(/** @type {any} */ event) => onChange(event.currentTarget.checked)} /></label>`
 }

@@ -51,7 +51,13 @@ export function Card({ view }) {
 
 /** @param {{view: View}} props */
 function DevicesPart({ view }) {
-  return html`<section class="box"><${DevicePicker} devices=${view.devices} /></section>`
+  const { music } = view.settings
+  const set = (/** @type {'echo_cancellation'|'noise_suppression'|'auto_gain'|'music'} */ what) => (/** @type {boolean} */ on) => send({ do: 'set_settings', [what]: on })
+  const voice = (/** @type {'echo_cancellation'|'noise_suppression'|'auto_gain'} */ what) =>
+    html`<${Switch} label=${t('sound.' + what)} hint=${t('sound.' + what + '-hint')} on=${view.settings[what] && !music} disabled=${music} onChange=${set(what)} />`
+  return html`<section class="box"><${DevicePicker} devices=${view.devices} /></section>
+    <section class="box">${voice('echo_cancellation')}${voice('noise_suppression')}${voice('auto_gain')}
+      <${Switch} label=${t('sound.music')} hint=${t('sound.music-hint')} on=${music} onChange=${set('music')} /></section>`
 }
 
 /** @param {{view: View}} props */
