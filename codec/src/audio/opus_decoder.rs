@@ -48,11 +48,7 @@ impl OpusDecoder {
     ///
     /// # Errors
     /// When it is no Opus packet; `out` is silence then.
-    pub fn decode(
-        &mut self,
-        packet: &[u8],
-        out: &mut [f32; MAX_FRAME_SAMPLES],
-    ) -> Result<usize, CodecError> {
+    pub fn decode(&mut self, packet: &[u8], out: &mut [f32; MAX_FRAME_SAMPLES]) -> Result<usize, CodecError> {
         // An empty packet would mean concealment to libopus.
         if packet.is_empty() {
             out.fill(0.0);
@@ -75,9 +71,8 @@ impl OpusDecoder {
         let length = c_int::try_from(packet.len()).map_err(|_| CodecError::BadPacket)?;
         let room = c_int::try_from(out.len()).unwrap_or(c_int::MAX);
         // SAFETY: the state is alive; `data` has `length` bytes or is null for concealment; `out` has `room` samples.
-        let n = unsafe {
-            ffi::opus_decode_float(self.state.as_ptr(), data, length, out.as_mut_ptr(), room, 0)
-        };
+        let n =
+            unsafe { ffi::opus_decode_float(self.state.as_ptr(), data, length, out.as_mut_ptr(), room, 0) };
         let Ok(n) = usize::try_from(n) else {
             out.fill(0.0);
             return Err(failure(n));

@@ -79,11 +79,7 @@ impl OpusEncoder {
     ///
     /// # Errors
     /// When the frame has another length.
-    pub fn encode(
-        &mut self,
-        frame: &[f32],
-        out: &mut [u8; MAX_PACKET],
-    ) -> Result<usize, CodecError> {
+    pub fn encode(&mut self, frame: &[f32], out: &mut [u8; MAX_PACKET]) -> Result<usize, CodecError> {
         let n = self.inner.encode_float(frame, out)?;
         // libopus: a packet of up to 2 bytes need not be sent (opus_encoder documentation, OPUS_SET_DTX).
         Ok(if n <= 2 { 0 } else { n })

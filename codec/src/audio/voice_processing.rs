@@ -237,7 +237,11 @@ impl AutoGain {
             *speech += (decibels - *speech) / SPEECH_MEMORY;
         }
         let off = self.speech.map_or(0.0, |speech| WANTED - speech);
-        let wanted = if off.abs() <= NEAR { 0.0 } else { (off - NEAR.copysign(off)).clamp(*GAINS.start(), *GAINS.end()) };
+        let wanted = if off.abs() <= NEAR {
+            0.0
+        } else {
+            (off - NEAR.copysign(off)).clamp(*GAINS.start(), *GAINS.end())
+        };
         self.gain += (wanted - self.gain).clamp(-STEP, STEP);
         let room = CEILING / peak(tick).max(1e-6);
         let gain = 10f32.powf(self.gain / 20.0).min(room.max(0.1));
@@ -346,7 +350,8 @@ mod tests {
         processing.set(quiet);
         for n in 0..1_000 {
             processing.played(&std::array::from_fn(|_| far.sample()));
-            let said: [f32; TICK_SAMPLES] = std::array::from_fn(|i| if (i + n) % 2 == 0 { 0.000_3 } else { -0.000_3 });
+            let said: [f32; TICK_SAMPLES] =
+                std::array::from_fn(|i| if (i + n) % 2 == 0 { 0.000_3 } else { -0.000_3 });
             let mut tick = said;
             processing.process(&mut tick);
             assert_eq!(tick, said, "sample for sample");

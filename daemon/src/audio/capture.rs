@@ -7,9 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::Thread;
 use std::time::Duration;
 
-use ahoy_base::{
-    CallId, Decibel, EncodedAudio, Moment, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel,
-};
+use ahoy_base::{CallId, Decibel, EncodedAudio, Moment, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel};
 use ahoy_codec::CodecError;
 use ahoy_codec::audio::{
     FrameLength, LevelMeter, MAX_PACKET, OpusEncoder, Resampler, VoiceProcessing, peak, rms,
@@ -18,9 +16,9 @@ use ahoy_net_core::session::VoicePlan;
 use rtrb::Consumer;
 use serde_json::json;
 
-use super::{VoiceOut, VoiceSettings};
 use super::callback::DeviceClock;
 use super::levels::SharedLevels;
+use super::{VoiceOut, VoiceSettings};
 use crate::trace::Trace;
 
 /// What waits for the thread: a handful of orders around each call.
@@ -357,8 +355,8 @@ impl Capture {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use ahoy_codec::synthetic::Sine;
     use ahoy_base::Bitrate;
+    use ahoy_codec::synthetic::Sine;
     use rtrb::{Producer, RingBuffer};
     use tokio::sync::{mpsc, watch};
 

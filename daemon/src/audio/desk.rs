@@ -13,7 +13,6 @@ use ahoy_call::Ring;
 use ahoy_codec::synthetic::Tone;
 use tokio::sync::mpsc;
 
-use super::{VoiceOut, VoiceSettings};
 use super::callback::{CaptureCallback, DeviceClock, PlaybackCallback, RING};
 use super::capture::{CaptureOrder, CaptureThread};
 use super::device_name::{MicrophoneName, SpeakerName};
@@ -25,6 +24,7 @@ use super::virtual_device::{
     LoopDelay, Recording, Sink, Source, VirtualDevice, start_microphone, start_speaker,
 };
 use super::{AudioConfig, AudioEvent, Chosen, DeviceState, Devices, Role};
+use super::{VoiceOut, VoiceSettings};
 use crate::clock;
 
 /// The desk looks around at least this often while a device is open.

@@ -27,7 +27,12 @@ impl Seen {
         let delivered = (call.delivered - self.before) as f64 * 8.0 / 100.0;
         self.before = call.delivered;
         let at = (self.rows.len() as u64 + 1) * 100;
-        let row = (at, call.rate.target().as_bps() as f64 / 1e3, delivered, world.link.queue_delay().as_secs_f64() * 1e3);
+        let row = (
+            at,
+            call.rate.target().as_bps() as f64 / 1e3,
+            delivered,
+            world.link.queue_delay().as_secs_f64() * 1e3,
+        );
         if std::env::var_os("RATE_TRACE").is_some() {
             println!("{:6} {:7.0} {:7.0} {:5.0} {:?}", row.0, row.1, row.2, row.3, call.rate.figures());
         }
@@ -72,7 +77,8 @@ fn a_fresh_call_finds_what_the_link_carries_within_three_seconds() {
 #[test]
 fn a_link_that_narrows_is_drained_within_a_second_and_found_again_within_five() {
     for seed in 0..10 {
-        let mut world = World::new(seed, Path { queue: SECOND(3), ..Path::good(3_000.0, 25) }).with_call(PICTURES);
+        let mut world =
+            World::new(seed, Path { queue: SECOND(3), ..Path::good(3_000.0, 25) }).with_call(PICTURES);
         let mut seen = Seen::default();
         seen.run(&mut world, SECOND(20));
         world.link.path.rate = 300_000.0;
@@ -91,7 +97,8 @@ fn random_loss_is_weather_and_costs_less_than_a_tenth() {
     for seed in 0..10 {
         for loss in [0.02, 0.1, 0.2] {
             let run = |loss| {
-                let mut world = World::new(seed, Path { loss, ..Path::good(3_000.0, 25) }).with_call(PICTURES);
+                let mut world =
+                    World::new(seed, Path { loss, ..Path::good(3_000.0, 25) }).with_call(PICTURES);
                 let mut seen = Seen::default();
                 seen.run(&mut world, SECOND(10));
                 let before = world.calls[0].sent;

@@ -147,7 +147,15 @@ mod tests {
     fn waiting_must_be_worth_it() {
         // A tenth comes 10 ms later, by a second sending; one in a thousand 300 ms later, by accident.
         let mut arrivals = Arrivals::new();
-        feed(&mut arrivals, 0..5_000, |n| if n % 1_000 == 7 { 300 } else if n % 10 == 3 { 10 } else { 0 });
+        feed(&mut arrivals, 0..5_000, |n| {
+            if n % 1_000 == 7 {
+                300
+            } else if n % 10 == 3 {
+                10
+            } else {
+                0
+            }
+        });
         let target = arrivals.target();
         assert!(target >= Duration::from_millis(10) && target <= Duration::from_millis(14), "{target:?}");
     }

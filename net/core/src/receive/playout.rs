@@ -522,7 +522,9 @@ mod tests {
             for tick in 0..360_000u64 {
                 let now = 1_000_000 + 10_000 * tick;
                 // The sender's card runs fast or slow.
-                while 1_000_000 + (seq * 10_000).cast_signed() * (1_000_000 - ppm) / 1_000_000 <= now.cast_signed() {
+                while 1_000_000 + (seq * 10_000).cast_signed() * (1_000_000 - ppm) / 1_000_000
+                    <= now.cast_signed()
+                {
                     let mut received = frame(0, seq, seq, false);
                     received.arrival = Moment::from_micros(now);
                     playout.insert(received);

@@ -37,8 +37,8 @@ use messages::Control;
 use voice::Voice;
 
 pub use crate::receive::ReceivedAudio;
-pub use crate::transport::{Loss, RateFigures, Usage, VoicePlan};
 pub use crate::seal::handshake::{LocalIdentity, Role};
+pub use crate::transport::{Loss, RateFigures, Usage, VoicePlan};
 pub use links::{AddressKind, LinkFigures, LinkSide, PathInfo, PathKind};
 
 /// A session that is not secured by then is refused. A handshake is two round trips.
@@ -500,7 +500,9 @@ impl Session {
         for copy in older {
             // A copy follows without a gap, so its number and time follow from the frame after it.
             let Some(duration) = voice_bytes::opus_duration(copy) else { break };
-            let (Some(seq), Some(time)) = (next.0.checked_sub(1), next.1.checked_sub(duration)) else { break };
+            let (Some(seq), Some(time)) = (next.0.checked_sub(1), next.1.checked_sub(duration)) else {
+                break;
+            };
             hand_over(seq, time, duration, copy, true);
             next = (seq, time);
         }

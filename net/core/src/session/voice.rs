@@ -167,7 +167,8 @@ mod tests {
     fn a_datagram_is_sent_again_as_often_as_planned() {
         let mut voice = Voice::new();
         voice.follow(Moment::ZERO, weather(0.2));
-        let header = MediaHeader { slot: 0, track: 0, frame: 0, media_ticks: 0, level: VoiceLevel::default() };
+        let header =
+            MediaHeader { slot: 0, track: 0, frame: 0, media_ticks: 0, level: VoiceLevel::default() };
         voice.send_again(Moment::ZERO, header, vec![1]);
         let mut sent = Vec::new();
         for ms in 0..50 {

@@ -333,7 +333,11 @@ impl RateController {
         let some = if limited { SOME_QUEUE_OF_LITTLE + noise * 3 } else { SOME_QUEUE + noise * 3 / 2 };
         let jam = self.queue.grew() > JAM + noise * 2;
         let over = self.trend.usage == Usage::Over && standing > some;
-        let patience = if jam { self.rtt.min(Duration::from_millis(200)) } else { self.rtt + Duration::from_millis(100) };
+        let patience = if jam {
+            self.rtt.min(Duration::from_millis(200))
+        } else {
+            self.rtt + Duration::from_millis(100)
+        };
         let again = self.decreased.is_none_or(|at| now.since(at) > patience);
         if (over || jam) && again {
             let measured = if jam { self.came.rate(MEASURED_IN_JAM) } else { through };
@@ -574,9 +578,8 @@ fn slope(points: &VecDeque<(f64, f64)>) -> Option<f64> {
     let n = points.len() as f64;
     let (sx, sy) = points.iter().fold((0.0, 0.0), |(x, y), p| (x + p.0, y + p.1));
     let (mx, my) = (sx / n, sy / n);
-    let (over, under) = points
-        .iter()
-        .fold((0.0, 0.0), |(o, u), (x, y)| (o + (x - mx) * (y - my), u + (x - mx) * (x - mx)));
+    let (over, under) =
+        points.iter().fold((0.0, 0.0), |(o, u), (x, y)| (o + (x - mx) * (y - my), u + (x - mx) * (x - mx)));
     (under > 0.0).then(|| over / under)
 }
 
@@ -666,7 +669,9 @@ impl Came {
         let oldest = within().map(|(at, _)| *at).min()?;
         let time = newest.since(oldest);
         // The oldest one's bytes came before the clock started.
-        let bytes: usize = within().filter(|(at, _)| *at > oldest).fold(0, |sum: usize, (_, bytes)| sum.saturating_add(*bytes));
+        let bytes: usize = within()
+            .filter(|(at, _)| *at > oldest)
+            .fold(0, |sum: usize, (_, bytes)| sum.saturating_add(*bytes));
         (time >= window / 3).then(|| bytes as f64 * 8.0 / time.as_secs_f64())
     }
 }
@@ -712,7 +717,12 @@ mod tests {
         for n in 0..2_000u64 {
             let sent = now + Duration::from_millis(10 * n);
             let jitter = Duration::from_micros(n * 7_919 % 4_000);
-            let fate = Fate { number: n, sent, bytes: 150, arrived: Some(sent + Duration::from_millis(30) + jitter) };
+            let fate = Fate {
+                number: n,
+                sent,
+                bytes: 150,
+                arrived: Some(sent + Duration::from_millis(30) + jitter),
+            };
             rate.learn(sent + Duration::from_millis(60), &[fate], Some(Duration::from_millis(60)));
         }
         assert!(rate.target() >= Bitrate::kbps(300), "{:?}", rate.figures());

@@ -72,8 +72,12 @@ impl VoicePlan {
 const CLEAR: &[VoicePlan] = &[VoicePlan::new(10, 48, 0, 0)];
 const LIGHT: &[VoicePlan] =
     &[VoicePlan::new(10, 48, 0, 1), VoicePlan::new(10, 40, 1, 0), VoicePlan::new(20, 32, 1, 0)];
-const MEDIUM: &[VoicePlan] =
-    &[VoicePlan::new(10, 48, 1, 1), VoicePlan::new(10, 40, 0, 1), VoicePlan::new(20, 32, 1, 1), VoicePlan::new(20, 24, 1, 0)];
+const MEDIUM: &[VoicePlan] = &[
+    VoicePlan::new(10, 48, 1, 1),
+    VoicePlan::new(10, 40, 0, 1),
+    VoicePlan::new(20, 32, 1, 1),
+    VoicePlan::new(20, 24, 1, 0),
+];
 const HEAVY: &[VoicePlan] = &[
     VoicePlan::new(10, 40, 1, 2),
     VoicePlan::new(10, 40, 1, 1),

@@ -68,7 +68,11 @@ mod tests {
         assert_eq!(unpack(&pack(b"new", [a, b])).unwrap(), (&b"new"[..], vec![a, b]));
         assert_eq!(unpack(&pack(b"", [])).unwrap(), (&b""[..], vec![]));
         let long = [7; 256];
-        assert_eq!(unpack(&pack(b"new", [a, &long, a])).unwrap().1, [a], "what follows a gap can't be numbered");
+        assert_eq!(
+            unpack(&pack(b"new", [a, &long, a])).unwrap().1,
+            [a],
+            "what follows a gap can't be numbered"
+        );
         assert_eq!(unpack(&pack(b"new", [a; 9])).unwrap().1.len(), MAX_OLDER);
     }
 
