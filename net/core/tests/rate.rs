@@ -1,7 +1,7 @@
 //! The promises of the rate controller, each on a plan that breaks without the rule behind it.
 //!
 //! `RATE_TRACE=1 cargo test --test rate -- --nocapture NAME` prints a line each 100 ms: time, target, delivered, queue.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::indexing_slicing, reason = "tests")]
 
 mod world;
 

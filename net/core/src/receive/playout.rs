@@ -392,7 +392,7 @@ mod tests {
                 media_time: TICK.saturating_mul(u32::try_from(media).unwrap_or(u32::MAX)),
                 duration: TICK,
                 // Speech and pauses of a second each.
-                level: VoiceLevel::new(if media / 100 % 2 == 0 { 9 } else { 1 }),
+                level: VoiceLevel::new(if (media / 100).is_multiple_of(2) { 9 } else { 1 }),
                 opus: vec![7],
             },
             copy,

@@ -142,7 +142,7 @@ impl SendLog {
 
     /// Microseconds of the receiver's clock, from 32 bits of 64 µs that wrap.
     fn unwrap_clock(&mut self, ticks: u32) -> u64 {
-        let near = *self.clock.get_or_insert((1 << 32) + u64::from(ticks));
+        let near = *self.clock.get_or_insert_with(|| (1 << 32) + u64::from(ticks));
         let ahead = ticks.wrapping_sub(near as u32).cast_signed();
         let unwrapped = near.saturating_add_signed(i64::from(ahead));
         self.clock = Some(near.max(unwrapped));

@@ -57,7 +57,7 @@ impl Call {
         }
         self.rate.on_time(now, self.log.in_flight());
         self.ticks += 1;
-        if self.ticks % 10 == 0 {
+        if self.ticks.is_multiple_of(10) {
             self.put(now, link, 150);
         }
         let Source::Pictures(most) = self.source else { return };

@@ -96,7 +96,7 @@ impl World {
                 call.report(now, self.link.path.delay);
             }
             self.ms += 1;
-            if self.ms % 100 == 0 {
+            if self.ms.is_multiple_of(100) {
                 look(self);
             }
         }
