@@ -36,7 +36,7 @@ impl VoiceLevel {
 pub struct EncodedAudio {
     /// Counts sent frames from 0. A gap is loss; a pause of the sender (DTX) shows in `media_time` alone.
     pub seq: u64,
-    /// When its first sample was captured, on the sender's media clock (48 kHz sample count / 48, from capture start).
+    /// When its first sample was captured, on the sender's media clock: one for its voice and its pictures.
     pub media_time: Duration,
     /// How much sound it is: 10 or 20 ms from this program, up to 120 ms from others (RFC 6716, 3.2).
     pub duration: Duration,

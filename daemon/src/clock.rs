@@ -15,6 +15,13 @@ pub(crate) fn now() -> Moment {
     Moment::ZERO + START.get_or_init(std::time::Instant::now).elapsed()
 }
 
+/// Where media time of this daemon starts: one instant for voice and pictures, so that a receiver can lay them side by side
+/// without a report of clocks. It is asked for before anything is captured.
+pub(crate) fn media_epoch() -> Moment {
+    static EPOCH: std::sync::OnceLock<Moment> = std::sync::OnceLock::new();
+    *EPOCH.get_or_init(now)
+}
+
 /// Time on the wall in milliseconds since 1970, for records that people read; zero if the wall clock is before that.
 pub(crate) fn wall_ms() -> u64 {
     wall_us() / 1_000

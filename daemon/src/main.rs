@@ -23,6 +23,7 @@ mod safety;
 mod store;
 mod trace;
 mod usage;
+mod video;
 mod view;
 mod view_builder;
 mod web;

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::callback::DeviceClock;
 use super::levels::SharedLevels;
 use super::{VoiceOut, VoiceSettings};
+use crate::clock;
 use crate::trace::Trace;
 
 /// What waits for the thread: a handful of orders around each call.
@@ -77,7 +78,8 @@ impl CaptureThread {
         trace: Trace,
     ) -> Result<CaptureThread, String> {
         let (orders, inbox) = sync_channel(MAX_ORDERS);
-        let state = Capture::new(levels, far, trace).map_err(|error| error.to_string())?;
+        let state =
+            Capture::new(levels, far, trace, clock::media_epoch()).map_err(|error| error.to_string())?;
         let handle = std::thread::Builder::new()
             .name("capture".to_owned())
             .spawn(move || state.run(&inbox))
@@ -126,14 +128,19 @@ struct Capture {
     meter: LevelMeter,
     levels: Arc<SharedLevels>,
     trace: Trace,
-    /// When the microphone first gave anything; media time counts from here, across devices.
-    epoch: Option<Moment>,
+    /// Media time counts from here, across devices, as that of pictures does.
+    epoch: Moment,
     media_time: Duration,
     talk: u32,
 }
 
 impl Capture {
-    fn new(levels: Arc<SharedLevels>, far: Consumer<Tick>, trace: Trace) -> Result<Capture, CodecError> {
+    fn new(
+        levels: Arc<SharedLevels>,
+        far: Consumer<Tick>,
+        trace: Trace,
+        epoch: Moment,
+    ) -> Result<Capture, CodecError> {
         Ok(Capture {
             source: None,
             far,
@@ -149,7 +156,7 @@ impl Capture {
             meter: LevelMeter::default(),
             levels,
             trace,
-            epoch: None,
+            epoch,
             media_time: Duration::ZERO,
             talk: 0,
         })
@@ -245,8 +252,7 @@ impl Capture {
         source.started = true;
         let first = Moment::from_micros(first);
         self.trace.event(first, "mic_start", json!({}));
-        let epoch = *self.epoch.get_or_insert(first);
-        self.media_time = self.media_time.max(first.since(epoch));
+        self.media_time = self.media_time.max(first.since(self.epoch));
         true
     }
 
@@ -361,6 +367,7 @@ mod tests {
     use tokio::sync::{mpsc, watch};
 
     const CALL: CallId = CallId::from_bytes([7; 16]);
+    const EPOCH: Moment = Moment::from_millis(1);
 
     struct Rig {
         capture: Capture,
@@ -371,7 +378,7 @@ mod tests {
 
     fn rig(first_us: u64) -> Rig {
         let (_, far) = RingBuffer::new(1);
-        let mut capture = Capture::new(Arc::default(), far, Trace::off()).unwrap();
+        let mut capture = Capture::new(Arc::default(), far, Trace::off(), EPOCH).unwrap();
         let into = device(&mut capture, first_us);
         let (frames, out) = mpsc::channel(1_000);
         let (tell, plan) = watch::channel(VoicePlan::FIRST);
@@ -425,12 +432,12 @@ mod tests {
 
     #[test]
     fn media_time_goes_on_across_devices_by_the_clock() {
-        let mut rig = rig(1_000_000);
+        let mut rig = rig(21_000);
         speak(&mut rig, 4, 0.3);
-        rig.into = device(&mut rig.capture, 1_500_000);
+        rig.into = device(&mut rig.capture, 521_000);
         speak(&mut rig, 2, 0.3);
         let times: Vec<u128> = sent(&mut rig).iter().map(|f| f.media_time.as_millis()).collect();
-        assert_eq!(times, [0, 10, 20, 30, 500, 510]);
+        assert_eq!(times, [20, 30, 40, 50, 520, 530], "since the daemon's epoch");
     }
 
     #[test]
