@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ahoy_base::{EncodedAudio, Moment, VoiceLevel};
+use ahoy_base::{EncodedAudio, Moment, TICK, VoiceLevel};
 use ahoy_net_core::receive::{Playout, ReceivedAudio};
 use libfuzzer_sys::fuzz_target;
 
@@ -15,10 +15,11 @@ fuzz_target!(|bytes: &[u8]| {
         let frame = EncodedAudio {
             seq: number(3..5),
             media_time: Duration::from_millis(number(5..8)),
+            duration: TICK.saturating_mul(u32::from(piece[8] >> 4)),
             level: VoiceLevel::new(piece[8] & 15),
             opus: vec![0],
         };
-        playout.insert(ReceivedAudio { arrival, frame });
+        playout.insert(ReceivedAudio { arrival, frame, copy: piece[0] & 1 == 1 });
         let _ = playout.next(arrival, Duration::from_millis(u64::from(piece[8])));
     }
 });
