@@ -9,6 +9,7 @@ use crate::app_handle::AppHandle;
 use crate::config::Config;
 use crate::control;
 use crate::store::Store;
+use crate::video::hub::VideoHub;
 use crate::web::protocol::UiError;
 use crate::web::{self, WebState, owner_router, page_router};
 
@@ -31,7 +32,12 @@ pub(crate) struct Doors {
 ///
 /// # Errors
 /// When the control socket can't be made.
-pub(crate) async fn open(config: &Config, app: AppHandle, store: Store) -> Result<Doors, UiError> {
+pub(crate) async fn open(
+    config: &Config,
+    app: AppHandle,
+    video: VideoHub,
+    store: Store,
+) -> Result<Doors, UiError> {
     let control = control::listen(&config.paths)?;
     let (bound, trouble) = match config.ui {
         None => (None, None),
@@ -46,7 +52,8 @@ pub(crate) async fn open(config: &Config, app: AppHandle, store: Store) -> Resul
         tracing::warn!(%error, "the page's port was not kept; next time it may be another");
     }
     let port = bound.as_ref().map(|bound| bound.port);
-    let state = Arc::new(WebState::new(app, store, config.paths.clone(), config.effective.clone(), port));
+    let state =
+        Arc::new(WebState::new(app, video, store, config.paths.clone(), config.effective.clone(), port));
     let limits = state.limits();
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(control, owner_router(&state), limits));

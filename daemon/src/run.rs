@@ -23,6 +23,7 @@ use crate::notify;
 use crate::random;
 use crate::store::Store;
 use crate::trace::Trace;
+use crate::video::hub::VideoHub;
 use crate::view::{Notice, ReadyState, View};
 use crate::view_builder;
 use crate::web::protocol::UiError;
@@ -125,7 +126,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
     };
     let app = App::new(parts)?;
     let view = handle.view();
-    let doors = doors::open(&config, handle, store).await?;
+    let doors = doors::open(&config, handle, VideoHub::default(), store).await?;
     if let Some(trouble) = &doors.trouble {
         tracing::warn!("{trouble}");
     }

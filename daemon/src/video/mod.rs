@@ -10,12 +10,15 @@
 //! Nothing is captured before somebody asks for it: a source is open exactly while a call sends its track.
 #![allow(dead_code, reason = "its callers land after it")]
 
+pub(crate) mod hub;
+
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 
 use ahoy_base::{CallId, EncodedVideo, Moment, PeerId, VideoPlan, VideoRequest, VideoTrack};
 use tokio::sync::{mpsc, watch};
 
 use crate::trace::Trace;
+use hub::VideoHub;
 
 /// One call's way out of one track.
 #[derive(Debug)]
@@ -153,6 +156,7 @@ pub(crate) struct VideoDevices {
 pub(crate) struct VideoHandle {
     orders: std_mpsc::SyncSender<Order>,
     devices: Arc<Mutex<VideoDevices>>,
+    hub: VideoHub,
 }
 
 /// What is asked of the desk.
@@ -160,7 +164,6 @@ enum Order {
     Start(CallId, VideoTrack, VideoOut),
     Stop(CallId, VideoTrack),
     Choose(VideoTrack, String),
-    Browser(VideoTrack, EncodedVideo),
     Show(CallId, PeerId, VideoTrack, ShownVideo),
     Gone(CallId, PeerId, VideoTrack),
 }
@@ -176,7 +179,7 @@ pub(crate) fn start(config: VideoConfig, events: mpsc::Sender<VideoEvent>) -> Vi
         screen: chosen(&config.screen),
     }));
     drop((inbox, events));
-    VideoHandle { orders, devices }
+    VideoHandle { orders, devices, hub: VideoHub::default() }
 }
 
 impl VideoHandle {
@@ -210,9 +213,10 @@ impl VideoHandle {
         self.order(Order::Gone(call, peer, track));
     }
 
-    /// Takes what a page captured and encoded as VP8. It is sent as it is where `browser` is chosen.
-    pub(crate) fn push_browser(&self, track: VideoTrack, frame: EncodedVideo) {
-        self.order(Order::Browser(track, frame));
+    /// Where pages look at pictures, and where a page's own capture comes in: where `browser` is chosen, the frames of
+    /// [`hub::Browser::source`] are sent as they are.
+    pub(crate) fn hub(&self) -> &VideoHub {
+        &self.hub
     }
 
     fn order(&self, order: Order) {

@@ -8,6 +8,8 @@ mod codes;
 mod events;
 mod guard;
 mod headers;
+mod media;
+pub(crate) mod media_protocol;
 mod neighbour;
 mod openapi;
 pub(crate) mod protocol;

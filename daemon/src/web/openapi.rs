@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
+use super::media_protocol::{MediaFromPage, MediaToPage};
 use super::protocol::{FromPage, ToPage};
 
 /// The frame that the routes' own descriptions are merged into.
@@ -17,9 +18,10 @@ use super::protocol::{FromPage, ToPage};
         description = "Spoken on http://localhost:PORT by browsers, and on the control socket by this user's programs. \
             Requests to the port carry `Authorization: Bearer TOKEN`; those that change something also carry `Origin` \
             (the page's own) and `Content-Type: application/json`. Errors carry three sentences: what happened, what \
-            still works, what to do. The WebSocket speaks `FromPage` and `ToPage`, one JSON message a frame.",
+            still works, what to do. Of the WebSockets one speaks `FromPage` and `ToPage`, one JSON message a frame, the \
+            other carries pictures: `MediaFromPage`, `MediaToPage` and binary frames.",
     ),
-    components(schemas(FromPage, ToPage))
+    components(schemas(FromPage, ToPage, MediaFromPage, MediaToPage))
 )]
 struct Frame;
 

@@ -18,7 +18,7 @@ use super::guard::{Guard, guard};
 use super::protocol::{Command, RequestId, UiError, as_text};
 use super::sessions::browser_of;
 use super::state::{Caller, Door, WebState};
-use super::{assets, events, openapi, socket};
+use super::{assets, events, media, openapi, socket};
 use crate::app_handle::stopping;
 use crate::config::Effective;
 use crate::doctor::{self, Check};
@@ -29,7 +29,8 @@ pub(crate) fn page_router(state: &Arc<WebState>) -> Router {
     let limits = state.limits;
     let guarded =
         Guard { port: state.port.unwrap_or_default(), max_body: limits.message, body_within: limits.body };
-    let routes = shared().routes(routes!(begin_session)).routes(routes!(socket::socket));
+    let routes =
+        shared().routes(routes!(begin_session)).routes(routes!(socket::socket)).routes(routes!(media::media));
     described(routes, openapi::page())
         .fallback(assets::file)
         .layer(middleware::from_fn_with_state(Arc::new(guarded), guard))

@@ -43,7 +43,7 @@ pub(super) async fn socket(
 }
 
 /// Why a socket ends.
-enum End {
+pub(super) enum End {
     /// The other side is gone, too slow, or breaks the rules: nothing more can be said.
     Gone,
     /// It is told why.
@@ -57,21 +57,31 @@ async fn serve(mut socket: WebSocket, state: Arc<WebState>, seat: OwnedSemaphore
     };
     let (mut socket, state, end) = end;
     if let End::Bye(reason) = end {
-        let code = match reason {
-            ByeReason::Stopping => close_code::AWAY,
-            ByeReason::Revoked | ByeReason::Unauthorised => close_code::POLICY,
-        };
-        let close = Message::Close(Some(CloseFrame { code, reason: "".into() }));
-        for message in [text(&ToPage::Bye { reason }), Some(close)].into_iter().flatten() {
-            // Best effort: it may be gone already.
-            let _ = timeout(state.limits.send, socket.send(message)).await;
-        }
+        say_bye(&mut socket, &state, reason, text(&ToPage::Bye { reason })).await;
     }
     drop(seat);
 }
 
+/// The last words on a socket, as far as the other side still reads.
+pub(super) async fn say_bye(
+    socket: &mut WebSocket,
+    state: &WebState,
+    reason: ByeReason,
+    words: Option<Message>,
+) {
+    let code = match reason {
+        ByeReason::Stopping => close_code::AWAY,
+        ByeReason::Revoked | ByeReason::Unauthorised => close_code::POLICY,
+    };
+    let close = Message::Close(Some(CloseFrame { code, reason: "".into() }));
+    for message in [words, Some(close)].into_iter().flatten() {
+        // Best effort: it may be gone already.
+        let _ = timeout(state.limits.send, socket.send(message)).await;
+    }
+}
+
 /// Waits for the first message, which must be a good token. Nothing else is read before it.
-async fn authenticate(socket: &mut WebSocket, state: &WebState) -> Result<String, End> {
+pub(super) async fn authenticate(socket: &mut WebSocket, state: &WebState) -> Result<String, End> {
     let first = timeout(state.limits.auth, socket.recv()).await;
     let Ok(Some(Ok(Message::Text(first)))) = first else { return Err(End::Bye(ByeReason::Unauthorised)) };
     let Ok(FromPage::Auth { token }) = serde_json::from_str(&first) else {
@@ -84,6 +94,14 @@ async fn authenticate(socket: &mut WebSocket, state: &WebState) -> Result<String
             tracing::warn!(%error, "a page's session can't be looked up");
             Err(End::Gone)
         }
+    }
+}
+
+/// Ends the socket of a browser whose session was revoked.
+pub(super) fn still_signed_in(state: &WebState, session: &str) -> Result<(), End> {
+    match state.sessions.list(&state.store, Some(session), (state.times.wall_ms)()) {
+        Ok(list) if !list.iter().any(|session| session.current) => Err(End::Bye(ByeReason::Revoked)),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -132,7 +150,7 @@ impl Page {
                 changed = sessions.changed(), if !due => {
                     // The sender lives in the state we hold.
                     let _ = changed;
-                    self.still_signed_in()?;
+                    still_signed_in(&self.state, &self.session)?;
                     due = true;
                 }
                 () = tokio::time::sleep_until(next_view_at), if due => {
@@ -150,15 +168,6 @@ impl Page {
                     self.send(&ToPage::Levels(levels)).await?;
                 }
             }
-        }
-    }
-
-    fn still_signed_in(&self) -> Result<(), End> {
-        let list =
-            self.state.sessions.list(&self.state.store, Some(&self.session), (self.state.times.wall_ms)());
-        match list {
-            Ok(list) if !list.iter().any(|session| session.current) => Err(End::Bye(ByeReason::Revoked)),
-            Ok(_) | Err(_) => Ok(()),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::config::Effective;
 use crate::paths::Paths;
 use crate::store::Store;
+use crate::video::hub::VideoHub;
 use crate::view::View;
 
 /// Pages that may be open at once; each costs a view's size of memory.
@@ -80,6 +81,8 @@ impl Default for Limits {
 pub(crate) struct WebState {
     /// The way to the app.
     pub(super) app: AppHandle,
+    /// Where pictures pass.
+    pub(super) video: VideoHub,
     /// Where sessions are kept.
     pub(super) store: Store,
     pub(super) sessions: Sessions,
@@ -95,6 +98,7 @@ pub(crate) struct WebState {
     pub(super) times: Times,
     pub(super) limits: Limits,
     pub(super) sockets: Arc<Semaphore>,
+    pub(super) media_sockets: Arc<Semaphore>,
     pub(super) readers: Arc<Semaphore>,
 }
 
@@ -102,6 +106,7 @@ impl WebState {
     /// The state of a daemon whose page listens on `port`.
     pub(crate) fn new(
         app: AppHandle,
+        video: VideoHub,
         store: Store,
         paths: Paths,
         config: Vec<Effective>,
@@ -109,6 +114,7 @@ impl WebState {
     ) -> WebState {
         WebState {
             app,
+            video,
             store,
             sessions: Sessions::new(),
             codes: Mutex::default(),
@@ -119,6 +125,7 @@ impl WebState {
             times: Times::SYSTEM,
             limits: Limits::default(),
             sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
+            media_sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
             readers: Arc::new(Semaphore::new(MAX_READERS)),
         }
     }

@@ -103,7 +103,10 @@ async fn what_is_described_is_served_and_what_is_served_is_described() {
     let headers =
         [("Origin", origin.as_str()), ("Authorization", &bearer), ("Content-Type", "application/json")];
     let described = described(&document(&daemon).await);
-    assert_eq!(described, with_shared(&[("/api/v1/session", "POST"), ("/api/v1/socket", "GET")]));
+    assert_eq!(
+        described,
+        with_shared(&[("/api/v1/session", "POST"), ("/api/v1/socket", "GET"), ("/api/v1/media", "GET")])
+    );
     for (path, served) in &described {
         if path == "/api/v1/events" {
             continue; // streams for ever; its own test reads it

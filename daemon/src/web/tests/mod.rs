@@ -4,6 +4,7 @@
 
 mod contract;
 mod guard;
+mod media;
 mod pages;
 mod sessions;
 
@@ -27,6 +28,7 @@ use super::{owner_router, page_router};
 use crate::app_handle::{self, AppEvent, AppRequest};
 use crate::paths::Paths;
 use crate::store::Store;
+use crate::video::hub::VideoHub;
 use crate::view::View;
 
 thread_local! {
@@ -79,7 +81,7 @@ impl Daemon {
         let paths =
             Paths { data: here.clone(), config_file: here.clone(), runtime: here.clone(), control: here };
         let store = Store::in_memory().unwrap();
-        let state = WebState::new(handle, store, paths, Vec::new(), Some(bound.port));
+        let state = WebState::new(handle, VideoHub::default(), store, paths, Vec::new(), Some(bound.port));
         let state = Arc::new(state.with(TIMES, limits, asset));
         let port = bound.port;
         tokio::spawn(serve(bound, page_router(&state), limits));
