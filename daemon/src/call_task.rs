@@ -7,7 +7,7 @@ use std::time::Duration;
 use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, PeerId};
 use ahoy_net::{Link, Net};
 use ahoy_net_core::session::{
-    Input, LinkSide, Output, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats, VoicePlan,
+    Input, NewLink, Output, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats, VoicePlan,
 };
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -241,16 +241,14 @@ impl Driver {
     }
 
     fn add_link(&mut self, link: Link) {
-        let up = Input::LinkUp {
+        let up = Input::LinkUp(NewLink {
             link: link.id(),
-            side: match link.side() {
-                ahoy_net::LinkSide::Dialer => LinkSide::Dialer,
-                ahoy_net::LinkSide::Acceptor => LinkSide::Acceptor,
-            },
+            kind: link.kind(),
+            side: link.side(),
             remote: link.remote(),
             exporter: link.exporter(&self.call),
             max_datagram: link.max_datagram(),
-        };
+        });
         self.links.insert(link.id(), link.clone());
         self.session.handle(clock::now(), up);
         self.session.handle(clock::now(), Input::LinkRtt { link: link.id(), rtt: link.rtt() });

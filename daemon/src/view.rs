@@ -295,6 +295,12 @@ pub(crate) struct PathView {
 pub(crate) enum PathKind {
     /// From device to device.
     Direct,
+    /// Through somebody's UDP relay, which can't read it.
+    Relay,
+    /// Over TCP, where UDP is blocked.
+    Tcp,
+    /// Through a libp2p circuit, the last resort.
+    Circuit,
 }
 
 /// Which kind of address.

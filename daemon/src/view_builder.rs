@@ -238,6 +238,9 @@ pub(crate) fn path(path: &PathInfo) -> PathView {
     PathView {
         kind: match path.kind {
             core::PathKind::Direct => PathKind::Direct,
+            core::PathKind::Relay => PathKind::Relay,
+            core::PathKind::Tcp => PathKind::Tcp,
+            core::PathKind::Circuit => PathKind::Circuit,
         },
         address: match path.address {
             core::AddressKind::Loopback => AddressKind::Loopback,

@@ -9,6 +9,7 @@ mod error;
 mod identity;
 mod link;
 mod quic_endpoint;
+mod quic_link;
 mod signalling;
 mod swarm;
 
@@ -24,7 +25,7 @@ pub use error::{Error, LinkError, SendError};
 pub use identity::peer_of;
 pub use libp2p::Multiaddr;
 pub use libp2p::multiaddr::Protocol;
-pub use link::{Link, LinkSide, LinkStats, MAX_HELLO, SendOutcome};
+pub use link::{Link, LinkStats, MAX_HELLO, SendOutcome};
 pub use signalling::MAX_MESSAGE;
 
 /// News that may wait for the node; signalling of many peers at once, and back pressure after that.

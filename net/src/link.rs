@@ -1,66 +1,73 @@
-//! One link: a QUIC connection that carries the media datagrams of one peer, and nothing else.
+//! One link: it carries the media datagrams of one peer, and nothing else.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_base::{CallId, LinkId, Moment, PeerId};
+use ahoy_net_core::session::{LinkSide, PathKind};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
-use crate::congestion::MediaController;
 use crate::error::LinkError;
 
 /// Longest hello on a link's first stream.
 pub const MAX_HELLO: usize = 512;
 /// How long a peer may take to say hello; the handshake before it took one round trip.
 const HELLO_TIME: Duration = Duration::from_secs(5);
-/// Label of the keying material that ties a link to a session (RFC 8446, 7.5; RFC 9266 has the idea).
-const EXPORTER_LABEL: &[u8] = b"ahoy-link/1";
-
-/// Which side opened a link.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LinkSide {
-    /// This device did.
-    Dialer,
-    /// The peer did.
-    Acceptor,
-}
-
 /// What became of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SendOutcome {
-    /// Handed to QUIC.
+    /// Handed to the carrier.
     Sent,
     /// Larger than the path carries; dropped.
     TooLarge,
-    /// QUIC could not send what it has; dropped, because it would be late.
+    /// The carrier could not send what it has; dropped, because it would be late.
     QueueFull,
     /// The link is closed.
     Closed,
 }
 
-/// Counters of QUIC itself.
+/// Counters of what carries a link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LinkStats {
-    /// UDP datagrams sent.
+    /// Packets sent.
     pub sent: u64,
-    /// UDP datagrams received.
+    /// Packets received.
     pub received: u64,
-    /// QUIC packets that QUIC believes lost.
+    /// Packets that it believes lost.
     pub lost: u64,
-    /// Bytes of UDP payload sent.
+    /// Bytes of payload sent.
     pub sent_bytes: u64,
-    /// Bytes of UDP payload received.
+    /// Bytes of payload received.
     pub received_bytes: u64,
 }
 
-/// A link whose peer has proven its PeerId by TLS. Cheap to clone; closing one clone closes all.
+/// A link whose peer has proven its PeerId. Cheap to clone; closing one clone closes all.
+///
+/// What carries it, QUIC over UDP or lanes of TCP, is a [`Carrier`]; nobody above can tell but by [`Link::kind`].
 #[derive(Clone, Debug)]
 pub struct Link {
     id: LinkId,
     peer: PeerId,
     side: LinkSide,
-    connection: quinn::Connection,
-    clock: fn() -> Moment,
+    kind: PathKind,
+    carrier: Arc<dyn Carrier>,
+}
+
+/// What carries the datagrams of a link. Methods mean what those of [`Link`] do.
+pub(crate) trait Carrier: Send + Sync + std::fmt::Debug {
+    fn remote(&self) -> SocketAddr;
+    fn exporter(&self, call: &CallId) -> [u8; 32];
+    fn max_datagram(&self) -> usize;
+    fn rtt(&self) -> Duration;
+    fn congestion_marks(&self) -> u64;
+    fn stats(&self) -> LinkStats;
+    fn try_send(&self, datagram: Bytes) -> SendOutcome;
+    fn send_hello<'a>(&'a self, hello: &'a [u8]) -> BoxFuture<'a, Result<(), LinkError>>;
+    fn recv_hello(&self) -> BoxFuture<'_, Result<Vec<u8>, LinkError>>;
+    fn recv(&self) -> BoxFuture<'_, Result<(Moment, Bytes), LinkError>>;
+    fn close(&self, why: &str);
 }
 
 impl Link {
@@ -68,10 +75,10 @@ impl Link {
         id: LinkId,
         peer: PeerId,
         side: LinkSide,
-        connection: quinn::Connection,
-        clock: fn() -> Moment,
+        kind: PathKind,
+        carrier: impl Carrier + 'static,
     ) -> Link {
-        Link { id, peer, side, connection, clock }
+        Link { id, peer, side, kind, carrier: Arc::new(carrier) }
     }
 
     /// Its number on this device.
@@ -89,74 +96,52 @@ impl Link {
         self.side
     }
 
-    /// The peer's address, as packets show it.
-    pub fn remote(&self) -> SocketAddr {
-        crate::addresses::plain(self.connection.remote_address())
+    /// Straight, or through what.
+    pub fn kind(&self) -> PathKind {
+        self.kind
     }
 
-    /// Key material that only the two ends of this TLS connection know; `call` is its context.
+    /// The peer's address as packets show it; the relay's if there is one between.
+    pub fn remote(&self) -> SocketAddr {
+        self.carrier.remote()
+    }
+
+    /// Key material that only the two ends of this connection know; `call` is its context.
     pub fn exporter(&self, call: &CallId) -> [u8; 32] {
-        let mut out = [0u8; 32];
-        if self.connection.export_keying_material(&mut out, EXPORTER_LABEL, call.as_bytes()).is_err() {
-            // Only a wrong length fails, and 32 is a right one. Random-looking zeroes admit nobody.
-            tracing::error!("no keying material from a link; it will not be admitted");
-        }
-        out
+        self.carrier.exporter(call)
     }
 
     /// Bytes a datagram may have now; 0 if the peer takes none.
     pub fn max_datagram(&self) -> usize {
-        self.connection.max_datagram_size().unwrap_or(0)
+        self.carrier.max_datagram()
     }
 
-    /// QUIC's smoothed round trip time.
+    /// Smoothed round trip time.
     pub fn rtt(&self) -> Duration {
-        self.connection.rtt()
+        self.carrier.rtt()
     }
 
     /// How often the path marked datagrams since the link began, at most once a round trip (RFC 3168, RFC 9002 B.7).
     pub fn congestion_marks(&self) -> u64 {
-        let state = self.connection.congestion_state().into_any();
-        state.downcast::<MediaController>().map_or(0, |controller| controller.marks())
+        self.carrier.congestion_marks()
     }
 
-    /// QUIC's counters.
+    /// The carrier's own counters.
     pub fn stats(&self) -> LinkStats {
-        let stats = self.connection.stats();
-        LinkStats {
-            sent: stats.udp_tx.datagrams,
-            received: stats.udp_rx.datagrams,
-            lost: stats.path.lost_packets,
-            sent_bytes: stats.udp_tx.bytes,
-            received_bytes: stats.udp_rx.bytes,
-        }
+        self.carrier.stats()
     }
 
     /// Sends a datagram now or not at all.
     pub fn try_send(&self, datagram: Bytes) -> SendOutcome {
-        if self.connection.datagram_send_buffer_space() < datagram.len() {
-            // QUIC would throw away the oldest one for it; both are late then.
-            return SendOutcome::QueueFull;
-        }
-        match self.connection.send_datagram(datagram) {
-            Ok(()) => SendOutcome::Sent,
-            Err(quinn::SendDatagramError::TooLarge) => SendOutcome::TooLarge,
-            Err(
-                quinn::SendDatagramError::UnsupportedByPeer
-                | quinn::SendDatagramError::Disabled
-                | quinn::SendDatagramError::ConnectionLost(_),
-            ) => SendOutcome::Closed,
-        }
+        self.carrier.try_send(datagram)
     }
 
-    /// Sends our hello: the one message of the stream that this side opens.
+    /// Sends our hello, the first message of this side.
     ///
     /// # Errors
     /// When the link closes first.
     pub async fn send_hello(&self, hello: &[u8]) -> Result<(), LinkError> {
-        let mut stream = self.connection.open_uni().await.map_err(LinkError::lost)?;
-        stream.write_all(hello).await.map_err(|_| LinkError::Closed)?;
-        stream.finish().map_err(|_| LinkError::Closed)
+        self.carrier.send_hello(hello).await
     }
 
     /// The peer's hello, at most [`MAX_HELLO`] bytes, within 5 s.
@@ -164,11 +149,7 @@ impl Link {
     /// # Errors
     /// When it is longer, late, or the link closes.
     pub async fn recv_hello(&self) -> Result<Vec<u8>, LinkError> {
-        let read = async {
-            let mut stream = self.connection.accept_uni().await.map_err(LinkError::lost)?;
-            stream.read_to_end(MAX_HELLO).await.map_err(|_| LinkError::BadHello)
-        };
-        tokio::time::timeout(HELLO_TIME, read).await.map_err(|_| LinkError::BadHello)?
+        tokio::time::timeout(HELLO_TIME, self.carrier.recv_hello()).await.map_err(|_| LinkError::BadHello)?
     }
 
     /// The next datagram and when it came.
@@ -176,12 +157,11 @@ impl Link {
     /// # Errors
     /// When the link is closed.
     pub async fn recv(&self) -> Result<(Moment, Bytes), LinkError> {
-        let bytes = self.connection.read_datagram().await.map_err(LinkError::lost)?;
-        Ok(((self.clock)(), bytes))
+        self.carrier.recv().await
     }
 
     /// Closes the link; `why` goes to the peer.
     pub fn close(&self, why: &str) {
-        self.connection.close(0u32.into(), why.as_bytes());
+        self.carrier.close(why);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ahoy_base::{LinkId, Moment, PeerId};
+use ahoy_net_core::session::{LinkSide, PathKind};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
@@ -17,7 +18,8 @@ use crate::addresses;
 use crate::congestion::MediaControllerFactory;
 use crate::error::{Error, LinkError};
 use crate::identity::{from_libp2p, to_libp2p};
-use crate::link::{Link, LinkSide};
+use crate::link::Link;
+use crate::quic_link::QuicLink;
 
 /// TLS application protocol: a media port never speaks libp2p by accident.
 const ALPN: &[u8] = b"ahoy-media/1";
@@ -177,7 +179,8 @@ impl Media {
 
     fn link(&self, peer: PeerId, side: LinkSide, connection: quinn::Connection) -> Link {
         let id = LinkId::new(self.shared.next_link.fetch_add(1, Ordering::Relaxed));
-        Link::new(id, peer, side, connection, self.shared.clock)
+        let carrier = QuicLink { connection, clock: self.shared.clock };
+        Link::new(id, peer, side, PathKind::Direct, carrier)
     }
 
     fn armed(&self) -> std::sync::MutexGuard<'_, BTreeMap<PeerId, usize>> {

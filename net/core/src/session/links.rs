@@ -22,8 +22,24 @@ const DIAL_EVERY: Duration = Duration::from_secs(1);
 const MIN_GAIN: Duration = Duration::from_millis(5);
 /// IPv6 is preferred at up to this much more delay (iroh's figure).
 const IPV6_BONUS: Duration = Duration::from_millis(3);
-/// Quiet beyond the signs of life that makes a link suspect.
-const SUSPECT_SLACK: Duration = Duration::from_millis(250);
+/// Quiet beyond the signs of life that puts a link in doubt.
+const SILENCE: Duration = Duration::from_millis(250);
+/// A frame is reported this soon after a round trip: reports come every 40 ms, and one may be lost.
+const REPORTED: Duration = Duration::from_millis(85);
+/// A doubtful link that was silent for so long gives the sound over; until then both carry it.
+const MOVE_AFTER: Duration = Duration::from_millis(500);
+/// A link that was silent for so long has to prove itself anew.
+const GIVEN_UP: Duration = Duration::from_secs(2);
+/// Datagrams that a link must have brought before sound moves to it by choice.
+const PROOF: u32 = 5;
+/// How often something is sent over a link that has not brought them yet.
+const PROVE_EVERY: Duration = Duration::from_millis(40);
+/// A link of the same kind must be quicker for so long.
+const QUICKER_FOR: Duration = Duration::from_secs(2);
+/// After a change both links carry the sound for so long.
+const DOUBLE: Duration = Duration::from_millis(500);
+/// What the round trip is taken for before it is known.
+const FIRST_RTT: Duration = Duration::from_millis(100);
 /// What a link is taken to carry before anything is known: any that carries a voice well.
 const FIRST_RATE: Bitrate = Bitrate::kbps(300);
 /// What a hello signs begins with.
@@ -51,11 +67,30 @@ pub struct PathInfo {
     pub rtt: Option<Duration>,
 }
 
-/// Straight, or through somebody.
+/// Straight, or through what; the better first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum PathKind {
-    /// From device to device.
+    /// QUIC from device to device.
     Direct,
+    /// QUIC from device to device through somebody's UDP relay, which sees packets that it can't read.
+    Relay,
+    /// TCP, to the device or to a relay: where UDP is blocked.
+    Tcp,
+    /// A libp2p circuit: the last resort.
+    Circuit,
+}
+
+impl PathKind {
+    /// What a kind costs beside its round trip: a worse kind must be that much quicker to be taken. Relays lend what
+    /// they have, and TCP stalls where UDP loses.
+    const fn handicap(self) -> Duration {
+        match self {
+            PathKind::Direct => Duration::ZERO,
+            PathKind::Relay => Duration::from_millis(15),
+            PathKind::Tcp => Duration::from_millis(60),
+            PathKind::Circuit => Duration::from_millis(200),
+        }
+    }
 }
 
 /// What kind of address.
@@ -76,6 +111,7 @@ impl AddressKind {
     pub fn of(ip: IpAddr) -> AddressKind {
         match ip.to_canonical() {
             ip if ip.is_loopback() => AddressKind::Loopback,
+            IpAddr::V4(ip) if matches!(ip.octets(), [100, 64..=127, ..]) => AddressKind::Lan,
             IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => AddressKind::Lan,
             IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => AddressKind::Lan,
             IpAddr::V4(_) => AddressKind::Ipv4,
@@ -89,6 +125,8 @@ impl AddressKind {
 pub struct LinkFigures {
     /// Its number.
     pub id: LinkId,
+    /// Straight, or through what.
+    pub kind: PathKind,
     /// Whether it carries our sound.
     pub chosen: bool,
     /// What kind of address.
@@ -109,6 +147,7 @@ pub struct LinkFigures {
 
 struct Link {
     id: LinkId,
+    kind: PathKind,
     side: LinkSide,
     remote: SocketAddr,
     exporter: [u8; 32],
@@ -118,7 +157,17 @@ struct Link {
     hello: Option<Vec<u8>>,
     admitted: bool,
     heard_at: Moment,
+    /// When the last datagram of any kind went out.
+    sent_at: Moment,
+    /// When the first frame went out that nothing was heard after.
+    asked_at: Option<Moment>,
+    /// Whether [`Links::new_doubt`] has told of it.
+    doubted: bool,
+    /// Genuine datagrams since the link began, or was last given up.
+    proof: u32,
     rtt: Option<Duration>,
+    /// Mean deviation of the round trip (RFC 6298, 2.3).
+    jitter: Duration,
     received: u64,
     span: Span,
     log: SendLog,
@@ -154,10 +203,31 @@ impl Span {
     }
 }
 
+/// A link as it comes from the shell.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLink {
+    /// Its number.
+    pub link: LinkId,
+    /// Straight, or through what.
+    pub kind: PathKind,
+    /// Who opened it.
+    pub side: LinkSide,
+    /// The peer's address, or the relay's.
+    pub remote: SocketAddr,
+    /// TLS keying material with the call as context.
+    pub exporter: [u8; 32],
+    /// Bytes a datagram may have.
+    pub max_datagram: usize,
+}
+
 /// See the module's first line.
 pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     chosen: Option<LinkId>,
+    /// What carried the sound before, and until when it still does: nobody knows yet that the new one holds.
+    before: Option<(LinkId, Moment)>,
+    /// A link that would be better than the chosen one, and since when.
+    rival: Option<(LinkId, Moment)>,
     secret: Option<([u8; 16], [u8; 32])>,
     addresses: Vec<SocketAddr>,
     dial_at: Moment,
@@ -169,6 +239,8 @@ impl Links {
         Links {
             links: BTreeMap::new(),
             chosen: None,
+            before: None,
+            rival: None,
             secret: None,
             addresses: Vec::new(),
             dial_at: NEVER,
@@ -177,20 +249,14 @@ impl Links {
     }
 
     /// Takes a link; or says why it is to be closed.
-    pub(super) fn add(
-        &mut self,
-        now: Moment,
-        id: LinkId,
-        side: LinkSide,
-        remote: SocketAddr,
-        exporter: [u8; 32],
-        max_datagram: usize,
-    ) -> Option<&'static str> {
+    pub(super) fn add(&mut self, now: Moment, new: NewLink) -> Option<&'static str> {
         if self.links.len() >= MAX_LINKS {
             return Some("enough links");
         }
+        let NewLink { link: id, kind, side, remote, exporter, max_datagram } = new;
         let link = Link {
             id,
+            kind,
             side,
             remote,
             exporter,
@@ -199,7 +265,12 @@ impl Links {
             hello: None,
             admitted: false,
             heard_at: now,
+            sent_at: now,
+            asked_at: None,
+            doubted: false,
+            proof: 0,
             rtt: None,
+            jitter: Duration::ZERO,
             received: 0,
             span: Span::default(),
             log: SendLog::default(),
@@ -235,6 +306,8 @@ impl Links {
 
     pub(super) fn on_rtt(&mut self, id: LinkId, rtt: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
+            let off = link.rtt.map_or(Duration::ZERO, |old| old.abs_diff(rtt));
+            link.jitter = (link.jitter * 3 + off) / 4;
             link.rtt = Some(rtt);
         }
     }
@@ -256,7 +329,7 @@ impl Links {
     /// A genuine datagram came. `media`: not a mere sign of life.
     pub(super) fn heard(&mut self, now: Moment, id: LinkId, seq: u16, media: bool) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.heard_at = link.heard_at.max(now);
+            link.hear(now);
             link.span.note(seq);
             link.arrived.note(now, seq, media);
             link.received += 1;
@@ -272,13 +345,31 @@ impl Links {
     pub(super) fn sent(&mut self, now: Moment, id: LinkId, bytes: usize) {
         if let Some(link) = self.links.get_mut(&id) {
             link.log.sent(now, bytes);
+            link.sent_at = now;
         }
+    }
+
+    /// A frame goes out over a link, which the peer reports within [`REPORTED`].
+    pub(super) fn asked(&mut self, now: Moment, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.asked_at.get_or_insert(now);
+        }
+    }
+
+    /// Links over which a sign of life is due: those that were quiet, and more often those that must prove themselves.
+    pub(super) fn quiet(&self, now: Moment) -> Vec<LinkId> {
+        self.links.values().filter(|l| l.admitted && now >= l.speak_at()).map(|l| l.id).collect()
+    }
+
+    /// When the next sign of life is due.
+    pub(super) fn speak_at(&self) -> Moment {
+        self.links.values().filter(|l| l.admitted).map(Link::speak_at).min().unwrap_or(NEVER)
     }
 
     /// The peer tells what came over a link.
     pub(super) fn on_report(&mut self, now: Moment, id: LinkId, report: &Report) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.heard_at = link.heard_at.max(now);
+        link.hear(now);
         let fates = link.log.learn(now, report);
         link.losses.take(&fates);
         link.rate.learn(now, &fates, link.log.rtt());
@@ -311,26 +402,43 @@ impl Links {
         due.unwrap_or(NEVER)
     }
 
-    pub(super) fn admitted(&self) -> Vec<LinkId> {
-        self.links.values().filter(|l| l.admitted).map(|l| l.id).collect()
-    }
-
     pub(super) fn chosen(&self) -> Option<Chosen> {
         let link = self.links.get(&self.chosen?)?;
         Some(Chosen { id: link.id, max_datagram: link.max_datagram })
     }
 
-    /// The chosen link; while it is suspect the best other one beside it.
+    /// The links that the next frame goes over: the chosen one; while it is in doubt the best other one beside it, and
+    /// for a moment after a change the one before.
     pub(super) fn send_on(&self, now: Moment) -> Vec<LinkId> {
         let Some(chosen) = self.chosen.and_then(|id| self.links.get(&id)) else { return Vec::new() };
         let mut on = vec![chosen.id];
-        let patience = KEEP_ALIVE + SUSPECT_SLACK.max(chosen.rtt.unwrap_or_default() * 3);
-        if now.since(chosen.heard_at) > patience {
-            let other =
-                self.links.values().filter(|l| l.admitted && l.id != chosen.id).max_by_key(|l| l.heard_at);
-            on.extend(other.map(|l| l.id));
+        if let Some((before, until)) = self.before
+            && now < until
+            && self.is_admitted(before)
+            && before != chosen.id
+        {
+            on.push(before);
+        } else if chosen.is_doubtful(now) {
+            on.extend(self.standby(now));
         }
         on
+    }
+
+    /// The best link beside the chosen one.
+    fn standby(&self, now: Moment) -> Option<LinkId> {
+        let others = self.links.values().filter(|l| l.admitted && self.chosen != Some(l.id));
+        others.min_by_key(|l| l.score(now)).map(|l| l.id)
+    }
+
+    /// The link that just stopped answering, once: since when nothing is known of what it was given, and what could
+    /// carry that too.
+    pub(super) fn new_doubt(&mut self, now: Moment) -> Option<(Moment, LinkId)> {
+        let chosen = self.chosen.and_then(|id| self.links.get_mut(&id))?;
+        let doubtful = chosen.is_doubtful(now);
+        let new = doubtful && !std::mem::replace(&mut chosen.doubted, doubtful);
+        chosen.doubted = doubtful;
+        let since = chosen.asked_at.unwrap_or(chosen.heard_at);
+        if new { self.standby(now).map(|standby| (since, standby)) } else { None }
     }
 
     pub(super) fn is_alive(&self, now: Moment) -> bool {
@@ -349,12 +457,13 @@ impl Links {
 
     pub(super) fn path(&self) -> Option<PathInfo> {
         let link = self.links.get(&self.chosen?)?;
-        Some(PathInfo { kind: PathKind::Direct, address: AddressKind::of(link.remote.ip()), rtt: link.rtt })
+        Some(PathInfo { kind: link.kind, address: AddressKind::of(link.remote.ip()), rtt: link.rtt })
     }
 
     pub(super) fn figures(&self) -> Vec<LinkFigures> {
         let figures = |l: &Link| LinkFigures {
             id: l.id,
+            kind: l.kind,
             chosen: self.chosen == Some(l.id),
             address: AddressKind::of(l.remote.ip()),
             rtt: l.rtt,
@@ -410,6 +519,8 @@ impl Links {
             if fits {
                 link.admitted = true;
                 link.heard_at = now;
+                // The first sign of life goes at once: it opens the other side's way.
+                link.sent_at = now - KEEP_ALIVE;
             } else {
                 wrong.push(link.id);
             }
@@ -421,22 +532,105 @@ impl Links {
     }
 
     fn choose(&mut self, now: Moment) {
-        let best = self.links.values().filter(|l| l.admitted).min_by_key(|l| cost(l, now));
+        for link in self.links.values_mut().filter(|l| now.since(l.heard_at) > GIVEN_UP) {
+            link.proof = 0;
+        }
+        let best = self.links.values().filter(|l| l.admitted).min_by_key(|l| l.score(now));
         let Some(best) = best else {
             self.chosen = None;
             return;
         };
         let current = self.chosen.and_then(|id| self.links.get(&id));
-        let change = match current {
-            None => true,
-            Some(current) => {
-                let (now_cost, new_cost) = (cost(current, now), cost(best, now));
-                now_cost > new_cost + MIN_GAIN && now_cost > new_cost.mul_f64(1.1)
-            }
-        };
-        if change {
+        let Some(current) = current else {
             self.chosen = Some(best.id);
+            return;
+        };
+        let (from, best) = (current.id, best.id);
+        let Some(verdict) = self.links.get(&best).map(|best| best.against(current, now)) else { return };
+        let since = self.rival.filter(|(id, _)| *id == best).map_or(now, |(_, since)| since);
+        let wait = match verdict {
+            Against::Worse => {
+                self.rival = None;
+                return;
+            }
+            Against::BetterKind | Against::Saves => Duration::ZERO,
+            Against::Quicker => QUICKER_FOR,
+        };
+        self.rival = Some((best, since));
+        if now.since(since) >= wait {
+            self.chosen = Some(best);
+            self.before = Some((from, now + DOUBLE));
+            self.rival = None;
         }
+    }
+}
+
+/// How a link compares with the chosen one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Against {
+    /// No reason to change.
+    Worse,
+    /// The chosen one is silent, this one is not.
+    Saves,
+    /// Of a better kind, or the chosen one goes a much longer way; and proven.
+    BetterKind,
+    /// Of the same kind, proven, and quicker; worth a change if that lasts.
+    Quicker,
+}
+
+/// How good a link is; less is better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Score {
+    doubtful: bool,
+    cost: Duration,
+    /// The tie-break of two links alike.
+    side: LinkSide,
+}
+
+impl Link {
+    /// Something genuine came over it.
+    fn hear(&mut self, now: Moment) {
+        self.heard_at = self.heard_at.max(now);
+        self.asked_at = None;
+        self.proof = self.proof.saturating_add(1);
+    }
+
+    /// Whether an answer is overdue.
+    fn is_doubtful(&self, now: Moment) -> bool {
+        let rtt = self.rtt.unwrap_or(FIRST_RTT);
+        let silent = now.since(self.heard_at) > KEEP_ALIVE + SILENCE.max(rtt * 3);
+        silent || self.asked_at.is_some_and(|at| now.since(at) > REPORTED + rtt + self.jitter * 4)
+    }
+
+    /// Round trip, jitter, loss (10 ms a percent) and the handicap of its kind, as one figure.
+    fn cost(&self) -> Duration {
+        let loss = Duration::from_secs(1).mul_f32(self.losses.now().share.clamp(0.0, 1.0));
+        let family = if self.remote.is_ipv6() { Duration::ZERO } else { IPV6_BONUS };
+        self.rtt.unwrap_or(FIRST_RTT) + self.jitter * 4 + loss + family + self.kind.handicap()
+    }
+
+    fn score(&self, now: Moment) -> Score {
+        Score { doubtful: self.is_doubtful(now), cost: self.cost(), side: self.side }
+    }
+
+    /// Compares a link with the chosen one. Nothing moves to a link that has proven nothing, unless there is nothing to
+    /// lose.
+    fn against(&self, chosen: &Link, now: Moment) -> Against {
+        if self.id == chosen.id || self.is_doubtful(now) {
+            return Against::Worse;
+        }
+        if chosen.is_doubtful(now) && now.since(chosen.heard_at) > MOVE_AFTER {
+            return Against::Saves;
+        }
+        let (old, new) = (chosen.cost(), self.cost());
+        if self.proof < PROOF || old <= new + MIN_GAIN || old <= new.mul_f64(1.1) {
+            return Against::Worse;
+        }
+        if self.kind < chosen.kind { Against::BetterKind } else { Against::Quicker }
+    }
+
+    fn speak_at(&self) -> Moment {
+        self.sent_at + if self.proof < PROOF { PROVE_EVERY } else { KEEP_ALIVE }
     }
 }
 
@@ -444,15 +638,6 @@ impl Links {
 pub(super) struct Chosen {
     pub(super) id: LinkId,
     pub(super) max_datagram: usize,
-}
-
-/// What a link costs: its round trip, more if it is silent. Both sides dial; the dialled one of the two is the tie-break.
-fn cost(link: &Link, now: Moment) -> Duration {
-    let rtt = link.rtt.unwrap_or(Duration::from_millis(100)) + IPV6_BONUS;
-    let bonus = if link.remote.is_ipv6() { IPV6_BONUS } else { Duration::ZERO };
-    let silence = now.since(link.heard_at).saturating_sub(KEEP_ALIVE + SUSPECT_SLACK);
-    let tie = if link.side == LinkSide::Dialer { Duration::ZERO } else { Duration::from_micros(1) };
-    rtt - bonus + silence + tie
 }
 
 /// Whether a round trip changed so much that a person would want to see it: a fifth, and a millisecond.
@@ -541,5 +726,84 @@ mod tests {
         assert_ne!(tag, mac(&key, Role::Responder, &exporter));
         assert_ne!(tag, mac(&key, Role::Initiator, &[3; 32]));
         assert_ne!(tag, mac(&[3; 32], Role::Initiator, &exporter));
+    }
+
+    fn with(kinds: &[PathKind]) -> Links {
+        let mut links = Links::new();
+        for (n, kind) in kinds.iter().enumerate() {
+            let id = LinkId::new(n as u32 + 1);
+            let remote = "9.9.9.9:9".parse().unwrap();
+            let side = LinkSide::Dialer;
+            let new = NewLink { link: id, kind: *kind, side, remote, exporter: [0; 32], max_datagram: 1_200 };
+            assert_eq!(links.add(Moment::ZERO, new), None);
+            links.on_rtt(id, Duration::from_millis(20));
+            links.links.get_mut(&id).unwrap().admitted = true;
+        }
+        links
+    }
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_millis(ms)
+    }
+
+    const A: LinkId = LinkId::new(1);
+    const B: LinkId = LinkId::new(2);
+
+    #[test]
+    fn sound_moves_to_a_better_kind_on_proof_alone_and_goes_both_ways_for_a_moment() {
+        let mut links = with(&[PathKind::Relay]);
+        links.choose(at(0));
+        let mut better = with(&[PathKind::Relay, PathKind::Direct]);
+        links.links.append(&mut better.links);
+        for n in 0..PROOF {
+            links.choose(at(100));
+            assert_eq!(links.chosen, Some(A), "after {n} datagrams");
+            links.heard(at(100), B, n as u16, false);
+        }
+        links.choose(at(101));
+        assert_eq!(links.send_on(at(102)), [B, A]);
+        links.heard(at(500), B, 9, false);
+        assert_eq!(links.send_on(at(700)), [B]);
+        // A link of the same kind has to stay quicker.
+        links.links.get_mut(&A).unwrap().kind = PathKind::Direct;
+        links.on_rtt(A, Duration::from_millis(2));
+        links.links.get_mut(&A).unwrap().jitter = Duration::ZERO;
+        for ms in (700..3_100).step_by(100) {
+            (0..2).for_each(|n| links.heard(at(ms), [A, B][n], ms as u16, false));
+            links.choose(at(ms));
+            assert_eq!(links.chosen, Some(B));
+        }
+        links.choose(at(3_101));
+        assert_eq!(links.chosen, Some(A));
+    }
+
+    #[test]
+    fn a_link_that_does_not_answer_is_doubted_within_a_tenth_of_a_second_and_left_soon() {
+        let mut links = with(&[PathKind::Direct, PathKind::Relay]);
+        links.choose(at(0));
+        links.on_rtt(A, Duration::from_millis(5));
+        links.links.get_mut(&A).unwrap().jitter = Duration::ZERO;
+        links.on_rtt(A, Duration::from_millis(5));
+        links.heard(at(1_000), A, 1, true);
+        links.heard(at(1_000), B, 1, false);
+        links.asked(at(1_010), A);
+        assert_eq!(links.send_on(at(1_090)), [A]);
+        assert_eq!((links.new_doubt(at(1_090)), links.send_on(at(1_105))), (None, vec![A, B]));
+        assert_eq!(links.new_doubt(at(1_105)), Some((at(1_010), B)));
+        assert_eq!(links.new_doubt(at(1_115)), None, "told once");
+        links.heard(at(1_400), B, 2, false);
+        links.choose(at(1_499));
+        assert_eq!(links.chosen, Some(A));
+        links.choose(at(1_511));
+        assert_eq!(links.chosen, Some(B));
+        // Back again only when it has shown that it lives.
+        for (n, ms) in (3_600..4_100).step_by(100).enumerate() {
+            links.heard(at(ms), B, 3 + n as u16, true);
+            links.choose(at(ms));
+            assert_eq!(links.chosen, Some(B), "{ms}");
+            links.heard(at(ms), A, 2 + n as u16, false);
+        }
+        links.choose(at(4_100));
+        assert_eq!(links.chosen, Some(A));
     }
 }

@@ -39,7 +39,7 @@ use voice::Voice;
 pub use crate::receive::ReceivedAudio;
 pub use crate::seal::handshake::{LocalIdentity, Role};
 pub use crate::transport::{Loss, RateFigures, Usage, VoicePlan};
-pub use links::{AddressKind, LinkFigures, LinkSide, PathInfo, PathKind};
+pub use links::{AddressKind, LinkFigures, LinkSide, NewLink, PathInfo, PathKind};
 
 /// A session that is not secured by then is refused. A handshake is two round trips.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -84,19 +84,8 @@ pub enum Input<'a> {
     Handshake(&'a [u8]),
     /// Our media addresses changed.
     Candidates(Vec<SocketAddr>),
-    /// A link stands; TLS has proven that its other end is the peer's device.
-    LinkUp {
-        /// Its number.
-        link: LinkId,
-        /// Who opened it.
-        side: LinkSide,
-        /// The peer's address.
-        remote: SocketAddr,
-        /// TLS keying material with the call as context.
-        exporter: [u8; 32],
-        /// Bytes a datagram may have.
-        max_datagram: usize,
-    },
+    /// A link stands; its other end has proven to be the peer's device.
+    LinkUp(NewLink),
     /// The hello of a link's other end.
     LinkHello {
         /// Its number.
@@ -326,7 +315,6 @@ pub struct Session {
     next_number: u64,
     /// Newest media time heard, to unwrap the next.
     heard_media: Duration,
-    sent_at: Moment,
     path: Option<PathInfo>,
     path_news_at: Moment,
 }
@@ -366,7 +354,6 @@ impl Session {
             number_offset: 0,
             next_number: 0,
             heard_media: Duration::ZERO,
-            sent_at: now,
             path: None,
             path_news_at: now,
         };
@@ -382,9 +369,9 @@ impl Session {
         match input {
             Input::Handshake(bytes) => self.on_handshake(now, bytes),
             Input::Candidates(ours) => self.keys.tell_candidates(&ours),
-            Input::LinkUp { link, side, remote, exporter, max_datagram } => {
-                if let Some(why) = self.links.add(now, link, side, remote, exporter, max_datagram) {
-                    self.outputs.push_back(Output::CloseLink { link, why });
+            Input::LinkUp(new) => {
+                if let Some(why) = self.links.add(now, new) {
+                    self.outputs.push_back(Output::CloseLink { link: new.link, why });
                 }
             }
             Input::LinkHello { link, bytes } => self.links.on_hello(link, bytes),
@@ -558,13 +545,26 @@ impl Session {
             return self.drop_one(DropReason::NoLink);
         };
         self.stats.audio_sent += 1;
+        self.repeat_in_doubt(now);
         self.send_media(now, header, &sealed);
+        self.voice.remember(now, header, &sealed);
         self.voice.send_again(now, header, sealed);
     }
 
     fn send_media(&mut self, now: Moment, header: MediaHeader, sealed: &[u8]) {
         for link in self.links.send_on(now) {
             self.transmit(now, link, |link_seq| Datagram::Media { link_seq, header, sealed }.encode());
+            self.links.asked(now, link);
+        }
+    }
+
+    /// When the chosen link stops answering, what it was given last goes over the standby too.
+    fn repeat_in_doubt(&mut self, now: Moment) {
+        let Some((since, standby)) = self.links.new_doubt(now) else { return };
+        for (header, sealed) in self.voice.since(since) {
+            self.transmit(now, standby, |link_seq| {
+                Datagram::Media { link_seq, header, sealed: &sealed }.encode()
+            });
         }
     }
 
@@ -593,7 +593,6 @@ impl Session {
         let datagram = datagram(link_seq);
         self.links.sent(now, link, datagram.len() + OUTSIDE);
         self.stats.sent_bytes += datagram.len() as u64;
-        self.sent_at = now;
         self.outputs.push_back(Output::Transmit { link, datagram });
     }
 
@@ -651,8 +650,6 @@ impl Session {
         while let Some((link, report)) = self.links.report(now) {
             let datagram = Datagram::Feedback(report).encode();
             self.stats.sent_bytes += datagram.len() as u64;
-            // A report is a sign of life too.
-            self.sent_at = now;
             self.outputs.push_back(Output::Transmit { link, datagram });
         }
         self.links.on_time(now, self.role);
@@ -660,16 +657,13 @@ impl Session {
             self.outputs.push_back(output);
         }
         self.follow_path(now);
-        if self.phase == Phase::Ready && now >= self.sent_at + KEEP_ALIVE {
-            let alive = self.keys.seal(&Control::default().encode());
-            if let Some(sealed) = alive {
-                for link in self.links.admitted() {
-                    self.transmit(now, link, |link_seq| {
-                        Datagram::Control { link_seq, sealed: &sealed }.encode()
-                    });
-                }
+        let quiet = self.links.quiet(now);
+        if !quiet.is_empty()
+            && let Some(sealed) = self.keys.seal(&Control::default().encode())
+        {
+            for link in quiet {
+                self.transmit(now, link, |link_seq| Datagram::Control { link_seq, sealed: &sealed }.encode());
             }
-            self.sent_at = now;
         }
     }
 
@@ -679,8 +673,6 @@ impl Session {
         match (self.phase, alive) {
             (Phase::Secured, true) => {
                 self.phase = Phase::Ready;
-                // The first sign of life goes at once: it opens the other side's way.
-                self.sent_at = now - KEEP_ALIVE;
                 self.tell(SessionEvent::Ready);
             }
             (Phase::Ready, false) => {
@@ -706,7 +698,7 @@ impl Session {
         if self.phase == Phase::Refused {
             return (NEVER, WakeReason::Nothing);
         }
-        let alive = if self.phase == Phase::Ready { self.sent_at + KEEP_ALIVE } else { NEVER };
+        let alive = if self.phase == Phase::Securing { NEVER } else { self.links.speak_at() };
         let liveness = if self.phase == Phase::Ready { self.links.dead_at() } else { NEVER };
         let (keys_at, keys_why) = self.keys.due();
         [

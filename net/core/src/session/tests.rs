@@ -120,8 +120,9 @@ impl Pair {
         self.link_up = true;
         for (who, side) in [(0, LinkSide::Dialer), (1, LinkSide::Acceptor)] {
             let remote = format!("10.0.0.{}:5000", 2 - who).parse().unwrap();
-            let up = Input::LinkUp { link: LINK, side, remote, exporter: [9; 32], max_datagram: 1_200 };
-            self.sessions[who].handle(self.now, up);
+            let kind = PathKind::Direct;
+            let new = NewLink { link: LINK, kind, side, remote, exporter: [9; 32], max_datagram: 1_200 };
+            self.sessions[who].handle(self.now, Input::LinkUp(new));
             self.sessions[who].handle(self.now, Input::LinkRtt { link: LINK, rtt: self.delay * 2 });
         }
     }
@@ -325,13 +326,14 @@ fn a_link_without_the_sessions_secret_is_closed() {
     let mut pair = Pair::new(10);
     pair.path = false;
     pair.run(Duration::from_millis(200));
-    let up = Input::LinkUp {
+    let up = Input::LinkUp(NewLink {
         link: LINK,
+        kind: PathKind::Direct,
         side: LinkSide::Acceptor,
         remote: "10.0.0.1:5000".parse().unwrap(),
         exporter: [9; 32],
         max_datagram: 1_200,
-    };
+    });
     pair.sessions[1].handle(pair.now, up);
     pair.sessions[1].handle(pair.now, Input::LinkHello { link: LINK, bytes: &[7; 48] });
     let outputs: Vec<Output> = std::iter::from_fn(|| match pair.sessions[1].poll() {

@@ -13,6 +13,8 @@ use crate::wire::voice::MAX_OLDER;
 const BETTER_AFTER: Duration = Duration::from_secs(5);
 /// Second sendings that may wait: three of each of the last 40 ms. A flood beyond it is dropped.
 const MAX_AGAIN: usize = 16;
+/// Frames kept for a standby link: 160 ms of them, longer than it takes to doubt a link.
+const MAX_SENT: usize = 16;
 
 struct Kept {
     number: u64,
@@ -33,13 +35,21 @@ pub(super) struct Voice {
     /// The last frames, the newest first.
     kept: VecDeque<Kept>,
     again: VecDeque<Again>,
+    /// The last frames as they went out, the oldest first.
+    sent: VecDeque<(Moment, MediaHeader, Vec<u8>)>,
     /// Since when a cheaper plan would do.
     better_since: Option<Moment>,
 }
 
 impl Voice {
     pub(super) fn new() -> Voice {
-        Voice { plan: VoicePlan::FIRST, kept: VecDeque::new(), again: VecDeque::new(), better_since: None }
+        Voice {
+            plan: VoicePlan::FIRST,
+            kept: VecDeque::new(),
+            again: VecDeque::new(),
+            sent: VecDeque::new(),
+            better_since: None,
+        }
     }
 
     pub(super) fn plan(&self) -> VoicePlan {
@@ -91,6 +101,20 @@ impl Voice {
             let again = Again { at: now + self.plan.spacing, left: self.plan.again, header, sealed };
             self.again.push_back(again);
         }
+    }
+
+    /// Keeps a datagram that went out at `now`.
+    pub(super) fn remember(&mut self, now: Moment, header: MediaHeader, sealed: &[u8]) {
+        if self.sent.len() == MAX_SENT {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((now, header, sealed.to_vec()));
+    }
+
+    /// What went out at `since` or after, as far as it is kept.
+    pub(super) fn since(&self, since: Moment) -> Vec<(MediaHeader, Vec<u8>)> {
+        let late = self.sent.iter().filter(|(at, ..)| *at >= since);
+        late.map(|(_, header, sealed)| (*header, sealed.clone())).collect()
     }
 
     /// When the next second sending is due.
