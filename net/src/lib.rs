@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use addresses::is_loopback;
+pub use ahoy_net_core::session::{LinkSide, PathKind};
 pub use error::{Error, LinkError, SendError};
 pub use identity::peer_of;
 pub use libp2p::Multiaddr;
