@@ -39,6 +39,10 @@ const LOUD: f32 = 3.2e-6;
 const MUCH: f32 = 0.75;
 /// And when there is nothing: 3 dB.
 const LITTLE: f32 = 0.5;
+/// Steady sound this loud is no background but what somebody wants heard, an instrument or a tone: -24 dBFS, mean square.
+const WANTED_SOUND: f32 = 4e-3;
+/// Ticks for which an echo of what the speaker played may still come: half a second.
+const ECHO_TAIL: u32 = 50;
 /// Ticks over which energies are compared; more than the delay of the processing.
 const MEMORY: f32 = 10.0;
 /// Ticks with much taken away, after which the processing takes over.
@@ -57,6 +61,8 @@ pub struct VoiceProcessing {
     output: f32,
     much: u32,
     little: u32,
+    /// Ticks in which an echo may still come.
+    echoing: u32,
     processed: [f32; TICK_SAMPLES],
     render: [f32; TICK_SAMPLES],
     gain: AutoGain,
@@ -94,6 +100,7 @@ impl VoiceProcessing {
             output: 0.0,
             much: 0,
             little: 0,
+            echoing: 0,
             processed: [0.0; TICK_SAMPLES],
             render: [0.0; TICK_SAMPLES],
             gain: AutoGain::default(),
@@ -126,6 +133,9 @@ impl VoiceProcessing {
     /// Takes in 10 ms of what the speaker is about to play.
     pub fn played(&mut self, tick: &[f32; TICK_SAMPLES]) {
         if self.settings.echo {
+            if rms(tick).powi(2) > LOUD {
+                self.echoing = ECHO_TAIL;
+            }
             // Refused are only other lengths than the one it was made for.
             let _ = self.engine.process_render_f32(&[tick], &mut [&mut self.render]);
         }
@@ -146,6 +156,7 @@ impl VoiceProcessing {
             return;
         }
         let was = self.engaged;
+        self.echoing = self.echoing.saturating_sub(1);
         self.judge(rms(tick).powi(2), rms(&self.processed).powi(2));
         match (was, self.engaged) {
             (false, false) => {}
@@ -168,7 +179,8 @@ impl VoiceProcessing {
             return;
         }
         let taken = 1.0 - self.output / self.input;
-        self.much = if taken > MUCH { self.much + 1 } else { 0 };
+        let wanted = self.input > WANTED_SOUND && self.echoing == 0;
+        self.much = if taken > MUCH && !wanted { self.much + 1 } else { 0 };
         self.little = if taken < LITTLE { self.little + 1 } else { 0 };
         if self.much >= TAKE_OVER {
             self.engaged = true;
@@ -385,6 +397,25 @@ mod tests {
         }
         let lowered = decibels(&noise) - decibels(&left);
         assert!(lowered > 9.0, "{lowered} dB");
+    }
+
+    #[test]
+    fn a_steady_tone_that_somebody_plays_is_no_noise() {
+        let mut processing = VoiceProcessing::default();
+        let mut tone = crate::synthetic::Sine::new(440.0, 0.3);
+        let (mut played, mut sent) = (Vec::new(), Vec::new());
+        for tick in 0..600 {
+            let mut heard: [f32; TICK_SAMPLES] = std::array::from_fn(|_| tone.sample());
+            if tick >= 300 {
+                played.extend(heard);
+            }
+            processing.process(&mut heard);
+            if tick >= 300 {
+                sent.extend(heard);
+            }
+        }
+        let lowered = decibels(&played) - decibels(&sent);
+        assert!(lowered.abs() < 3.0, "{lowered} dB");
     }
 
     #[test]
