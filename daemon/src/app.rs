@@ -266,7 +266,8 @@ impl App {
         use ahoy_call::Command as Do;
         match command {
             Command::Dial { who, media } => self.dial(&who, media),
-            Command::Answer { call } => Done::ByCall(Do::Answer { call }),
+            Command::Answer { call, media: _ } => Done::ByCall(Do::Answer { call }),
+            Command::Picture { .. } => Done::Now(Err(no_pictures())),
             Command::Decline { call, message } => Done::ByCall(Do::Decline { call, message }),
             Command::HangUp { call } => Done::ByCall(Do::HangUp { call }),
             Command::Hold { call, on } => Done::ByCall(Do::Hold { call, on }),
@@ -293,6 +294,12 @@ impl App {
                 self.node.audio().choose_speaker(&id);
                 Done::Now(self.desk.store.set_value("speaker", &id).map(|()| json!({})))
             }
+            Command::ChooseDevice { role: DeviceRole::Camera, id } => {
+                Done::Now(self.desk.store.set_value("camera", &id).map(|()| json!({})))
+            }
+            Command::ChooseDevice { role: DeviceRole::Screen, id } => {
+                Done::Now(self.desk.store.set_value("screen", &id).map(|()| json!({})))
+            }
             Command::TestSound {} => {
                 self.node.audio().test_sound();
                 Done::Now(Ok(json!({})))
@@ -313,11 +320,7 @@ impl App {
 
     fn dial(&mut self, words: &str, media: Media) -> Done {
         if media == Media::Video {
-            return Done::Now(Err(UiError::new(
-                "This version of Ahoy carries voice, not video.",
-                "Voice calls work.",
-                "Call by voice.",
-            )));
+            return Done::Now(Err(no_pictures()));
         }
         let desk = &self.desk;
         let contacts = desk.contacts.values().map(|c| (c.peer_id, c.name.as_str()));
@@ -769,6 +772,10 @@ impl Host for Desk {
 fn error_of(error: CommandError) -> UiError {
     let said = words::refused(error);
     UiError::new(said.what, said.works, said.todo)
+}
+
+fn no_pictures() -> UiError {
+    UiError::new("This version of Ahoy carries voice, not video.", "Voice calls work.", "Call by voice.")
 }
 
 fn no_contact() -> UiError {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::audio::VoiceSettings;
+use crate::web::media_protocol::TrackName;
 use crate::web::protocol::{SettingsChange, as_text};
 
 /// All that is shown, at one instant.
@@ -32,7 +33,7 @@ pub(crate) struct View {
     pub(crate) calls: Vec<CallView>,
     /// The log of calls, newest first.
     pub(crate) recent: Vec<Recent>,
-    /// Sound devices.
+    /// Devices for sound and pictures.
     pub(crate) devices: Devices,
     /// Choices that outlive the page.
     pub(crate) settings: Settings,
@@ -191,6 +192,8 @@ pub(crate) struct CallView {
     pub(crate) hold: HoldView,
     /// Whether this person's microphone is off in this call.
     pub(crate) muted: bool,
+    /// Pictures that are on, on both sides.
+    pub(crate) tracks: Vec<TrackView>,
     /// When it was offered.
     pub(crate) offered_at_ms: u64,
     /// When the two could first talk.
@@ -205,6 +208,28 @@ pub(crate) struct CallView {
     pub(crate) security: Option<Security>,
     /// Why it ended; present exactly in state `ended`.
     pub(crate) ended: Option<Ended>,
+}
+
+/// A picture that somebody shows in a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrackView {
+    /// Whose; the own device for what this person shows.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub(crate) peer_id: PeerId,
+    /// Face or screen.
+    pub(crate) track: TrackName,
+    /// Width of the last frame in pixels; absent before the first.
+    pub(crate) width: Option<u16>,
+    /// Its height.
+    pub(crate) height: Option<u16>,
+    /// Frames a second, of the last seconds.
+    pub(crate) frame_rate: Option<f64>,
+    /// Bits a second, of the last seconds.
+    pub(crate) bitrate_bps: Option<u64>,
+    /// The picture has stood still for longer than a glance although more was to come.
+    pub(crate) frozen: bool,
 }
 
 /// The other side of a call.
@@ -469,7 +494,7 @@ impl RecentOutcome {
     }
 }
 
-/// Sound devices and which are chosen.
+/// Devices and which are chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Devices {
@@ -479,8 +504,72 @@ pub(crate) struct Devices {
     pub(crate) speakers: Vec<Device>,
     /// The chosen one.
     pub(crate) microphone: ChosenDevice,
+    /// What can show a face.
+    pub(crate) cameras: Vec<VideoDevice>,
+    /// What can be shared.
+    pub(crate) screens: Vec<VideoDevice>,
     /// The chosen one.
     pub(crate) speaker: ChosenDevice,
+    /// The chosen one.
+    pub(crate) camera: ChosenVideo,
+    /// The chosen one.
+    pub(crate) screen: ChosenVideo,
+}
+
+/// One source of pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VideoDevice {
+    /// What `--camera` and `--screen` take; stable, but for windows.
+    pub(crate) id: String,
+    /// For people.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) kind: VideoDeviceKind,
+}
+
+/// What a source of pictures is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VideoDeviceKind {
+    /// A camera of this machine.
+    Camera,
+    /// A whole screen.
+    Screen,
+    /// One window.
+    Window,
+    /// What this person picks in the desktop's own dialog.
+    Portal,
+    /// What a page captures.
+    Browser,
+    /// A file, the test card, or nothing.
+    Virtual,
+}
+
+/// A chosen source of pictures and how it does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChosenVideo {
+    /// Its id.
+    pub(crate) id: String,
+    /// How it does.
+    pub(crate) state: VideoDeviceState,
+    /// What is wrong and what to do, if something is.
+    pub(crate) message: Option<String>,
+}
+
+/// How a source of pictures does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VideoDeviceState {
+    /// Well.
+    Ok,
+    /// It is not there.
+    Missing,
+    /// Another program holds it.
+    Busy,
+    /// This person or the system said no.
+    Refused,
 }
 
 /// One sound device.
@@ -546,6 +635,10 @@ pub(crate) struct Settings {
     pub(crate) auto_gain: bool,
     /// Whether the sound is sent as it is, for music.
     pub(crate) music: bool,
+    /// Whether pictures are kept small, here and on the way here.
+    pub(crate) low_data: bool,
+    /// Whether this person sees themselves as in a mirror.
+    pub(crate) mirror_self: bool,
 }
 
 impl Default for Settings {
@@ -561,6 +654,8 @@ impl Default for Settings {
             noise_suppression: true,
             auto_gain: true,
             music: false,
+            low_data: false,
+            mirror_self: true,
         }
     }
 }
@@ -590,6 +685,8 @@ impl Settings {
             noise_suppression: changes.noise_suppression.unwrap_or(old.noise_suppression),
             auto_gain: changes.auto_gain.unwrap_or(old.auto_gain),
             music: changes.music.unwrap_or(old.music),
+            low_data: changes.low_data.unwrap_or(old.low_data),
+            mirror_self: changes.mirror_self.unwrap_or(old.mirror_self),
         };
     }
 }

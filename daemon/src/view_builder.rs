@@ -12,10 +12,10 @@ use crate::call_task::Figures;
 use crate::echo;
 use crate::node::Node;
 use crate::view::{
-    AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, Contact, Device, DeviceState, Devices,
-    Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, Notice, PathKind, PathView, PeerKind,
-    Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent, Security, Settings, Verified, View,
-    from_word,
+    AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, ChosenVideo, Contact, Device, DeviceState,
+    Devices, Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, Notice, PathKind, PathView,
+    PeerKind, Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent, Security, Settings,
+    Verified, VideoDeviceState, View, from_word,
 };
 
 /// Everything a view is made of.
@@ -99,6 +99,10 @@ pub(crate) fn empty(me: PeerId) -> View {
             speakers: Vec::new(),
             microphone: chosen(),
             speaker: chosen(),
+            cameras: Vec::new(),
+            screens: Vec::new(),
+            camera: no_picture(),
+            screen: no_picture(),
         },
         settings: Settings::default(),
         sessions: Vec::new(),
@@ -174,6 +178,7 @@ fn call_view(sources: &Sources<'_>, call: &Call) -> CallView {
         state: phase(call),
         hold: HoldView { local: hold.local, remote: hold.remote },
         muted: sources.muted.contains(&call.id()),
+        tracks: Vec::new(),
         offered_at_ms: call.offered_at_ms(),
         active_since_ms: call.active_since_ms(),
         reconnecting_since_ms: call.reconnecting_since_ms(),
@@ -280,7 +285,15 @@ fn devices(devices: &audio::Devices) -> Devices {
         speakers: list(&devices.speakers),
         microphone: chosen(&devices.microphone),
         speaker: chosen(&devices.speaker),
+        cameras: Vec::new(),
+        screens: Vec::new(),
+        camera: no_picture(),
+        screen: no_picture(),
     }
+}
+
+fn no_picture() -> ChosenVideo {
+    ChosenVideo { id: "default".to_owned(), state: VideoDeviceState::Ok, message: None }
 }
 
 /// Loss above which listening takes effort, in percent of packets that never came.

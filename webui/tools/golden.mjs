@@ -63,6 +63,17 @@ const speakers = [
   { id: 'bluez_output.AA_BB_CC_DD_EE_FF.1', name: 'WH-1000XM5', is_default: false },
 ]
 const chosen = { id: 'default', state: 'ok', message: null }
+const cameras = [
+  { id: 'usb-046d_Logitech_BRIO-video-index0', name: 'Logitech BRIO', kind: 'camera' },
+  { id: 'pci-0000_00_14.0-usb-0_8_1.0-video-index0', name: 'Integrated Camera', kind: 'camera' },
+  { id: 'browser', name: 'A camera of this browser', kind: 'browser' },
+]
+const screens = [
+  { id: 'screen:DP-1', name: 'Whole screen DP-1, 2560 × 1440', kind: 'screen' },
+  { id: 'window:0x3a00007', name: 'Onboarding, second pass – Figma', kind: 'window' },
+  { id: 'window:0x2c0000e', name: 'budget.ods – LibreOffice Calc', kind: 'window' },
+  { id: 'browser', name: 'Pick in the browser', kind: 'browser' },
+]
 
 const firstRun = {
   revision: 1, version: '0.1.0', now_ms: NOW,
@@ -83,10 +94,14 @@ const firstRun = {
   nearby: [],
   calls: [],
   recent: [],
-  devices: { microphones, speakers, microphone: chosen, speaker: chosen },
+  devices: {
+    microphones, speakers, microphone: chosen, speaker: chosen, cameras, screens,
+    camera: { id: cameras[0].id, state: 'ok', message: null }, screen: { id: 'screen:DP-1', state: 'ok', message: null },
+  },
   settings: {
     strangers_nearby_may_ring: true, visible_on_lan: true, ring_volume: 80, single_key_shortcuts: true,
-    theme: 'system', auto_answer: 'off',
+    theme: 'system', auto_answer: 'off', echo_cancellation: true, noise_suppression: true, auto_gain: true, music: false,
+    low_data: false, mirror_self: true,
   },
   sessions: [{ id: id('session 1'), browser: 'Chromium on Linux', last_used_ms: NOW - 2000, current: true }],
   notices: [],
@@ -131,7 +146,7 @@ const quality = { word: 'good', text: 'Good', playout_delay_ms: 32, delay_ms: 58
 const path = { kind: 'direct', address: 'lan', rtt_ms: 1.8 }
 const mira = { peer_id: people.mira, name: 'Mira Okafor', known: true, verified: 'verified', kind: 'person' }
 const call = (state, more = {}) => ({
-  id: id('call 1'), peer: mira, direction: 'outgoing', media: 'voice', state, hold: { local: false, remote: false }, muted: false,
+  id: id('call 1'), peer: mira, direction: 'outgoing', media: 'voice', state, hold: { local: false, remote: false }, muted: false, tracks: [],
   offered_at_ms: NOW - 9000, active_since_ms: null, reconnecting_since_ms: null, path: null, quality: null, security: null, ended: null,
   ...more,
 })
@@ -140,6 +155,11 @@ const active = call('active', running)
 const ended = (reason, text, more = {}, ofCall = {}) =>
   call('ended', { ...ofCall, ended: { reason, text, message: null, can_retry: true, ...more } })
 const withCalls = (/** @type {unknown[]} */ ...calls) => ({ ...home, revision: 8, calls })
+const picture = (/** @type {string} */ whose, /** @type {'camera'|'screen'} */ track, more = {}) => ({
+  peer_id: people[whose], track, width: 1280, height: 720, frame_rate: 29.8, bitrate_bps: 1_480_000, frozen: false, ...more,
+})
+const slide = { width: 1920, height: 1080, frame_rate: 7.4, bitrate_bps: 610_000 }
+const video = { ...active, media: 'video', tracks: [picture('mira', 'camera'), picture('me', 'camera')] }
 const incoming = (more = {}) => call('ringing_in', { id: id('call 2'), direction: 'incoming', ...more })
 const stranger = { peer_id: people.hanne, name: 'Hanne Dahl', known: false, verified: 'unverified', kind: 'person' }
 const lived = { active_since_ms: NOW - 768_000, offered_at_ms: NOW - 780_000 }
@@ -167,6 +187,24 @@ const files = {
     ...active, path: { kind: 'direct', address: 'ipv4', rtt_ms: 184.2 },
     quality: { word: 'poor', text: 'Weak connection', playout_delay_ms: 120, delay_ms: 262, loss_percent: 6.4, concealed_percent: 3.1 },
   }),
+  'view-incoming-video': withCalls(incoming({ media: 'video' })),
+  'view-calling-video': withCalls(call('ringing_out', { media: 'video', tracks: [picture('me', 'camera', { width: 640, height: 360 })] })),
+  'view-video': withCalls(video),
+  'view-video-theirs': withCalls({ ...video, tracks: [picture('mira', 'camera')] }),
+  'view-video-mine': withCalls({ ...video, tracks: [picture('me', 'camera')] }),
+  'view-video-share': withCalls({ ...video, tracks: [picture('mira', 'camera'), picture('mira', 'screen', slide), picture('me', 'camera')] }),
+  'view-video-presenting': withCalls({ ...video, tracks: [picture('mira', 'camera'), picture('me', 'camera'), picture('me', 'screen', slide)] }),
+  'view-video-both-share': withCalls({ ...active, tracks: [picture('mira', 'screen', slide), picture('me', 'screen', slide)] }),
+  'view-video-poor': withCalls({
+    ...video, path: { kind: 'direct', address: 'ipv4', rtt_ms: 184.2 },
+    quality: { word: 'poor', text: 'Weak connection', playout_delay_ms: 120, delay_ms: 262, loss_percent: 6.4, concealed_percent: 3.1 },
+    tracks: [picture('mira', 'camera', { width: 320, height: 180, frame_rate: 11.2, bitrate_bps: 140_000, frozen: true }), picture('me', 'camera')],
+  }),
+  'view-video-reconnecting': withCalls({ ...video, state: 'reconnecting', reconnecting_since_ms: NOW - 8000, path: null }),
+  'view-camera-busy': {
+    ...withCalls({ ...video, tracks: [picture('mira', 'camera')] }),
+    devices: { ...home.devices, camera: { ...home.devices.camera, state: 'busy', message: 'Another program uses Logitech BRIO. The call goes on without your picture. Close that program, or choose another camera.' } },
+  },
   'view-echo': withCalls(call('active', {
     ...running, peer: { peer_id: people.echo, name: 'Echo', known: true, verified: 'verified', kind: 'echo' },
     path: { kind: 'direct', address: 'loopback', rtt_ms: 0.4 },
@@ -195,7 +233,7 @@ const files = {
   'view-no-sound': {
     ...home,
     devices: {
-      microphones: [], speakers: [],
+      ...home.devices, microphones: [], speakers: [],
       microphone: { id: 'default', state: 'no_sound', message: 'This computer has no sound library (libasound.so.2). Install the package libasound2.' },
       speaker: { id: 'default', state: 'no_sound', message: 'This computer has no sound library (libasound.so.2). Install the package libasound2.' },
     },
@@ -208,7 +246,9 @@ const c = id('call 1')
 const commands = {
   set_name: { name: 'Ann Lee' },
   dial: { who, media: 'voice' },
-  answer: { call: c }, hang_up: { call: c }, rejoin: { call: c }, dismiss: { call: c },
+  answer: { call: c }, answer_voice: { do: 'answer', call: c, media: 'voice' }, hang_up: { call: c },
+  picture: { call: c, track: 'camera', on: true }, picture_source: { do: 'picture', call: c, track: 'screen', on: true, source: 'browser' },
+  dial_video: { do: 'dial', who, media: 'video' }, rejoin: { call: c }, dismiss: { call: c },
   decline: { call: c }, decline_message: { do: 'decline', call: c, message: "Can't talk now. I'll call you later." },
   hold: { call: c, on: true }, mute: { call: c, on: true },
   add_contact: { card }, add_nearby: { peer_id: people.hanne }, remove_contact: { peer_id: who },
@@ -216,7 +256,7 @@ const commands = {
   choose_device: { role: 'microphone', id: 'alsa_input.usb-Blue_Yeti-00.analog-stereo' },
   test_sound: {}, monitor_microphone: { on: true },
   set_settings: { theme: 'dark', ring_volume: 60 },
-  revoke_session: { id: id('session 2') }, clear_recent: {},
+  revoke_session: { id: id('session 2') }, clear_recent: {}, mark_recent_seen: {},
 }
 for (const [name, body] of Object.entries(commands)) {
   files['command-' + name.replaceAll('_', '-')] = { type: 'command', id: id('command ' + name), command: { do: name, ...body } }
@@ -224,6 +264,13 @@ for (const [name, body] of Object.entries(commands)) {
 const replyOk = (/** @type {string} */ name, /** @type {unknown} */ result) => ({ type: 'reply', id: id('command ' + name), ok: true, result })
 const replyError = (/** @type {string} */ name, /** @type {unknown} */ error) => ({ type: 'reply', id: id('command ' + name), ok: false, error })
 Object.assign(files, {
+  'media-auth': { type: 'auth', token: bytes('token').toString('base64url') },
+  'media-watch': { type: 'watch', streams: [{ stream: 1, call: c, peer_id: people.mira, track: 'camera', width: 1248, height: 612 }] },
+  'media-key': { type: 'key', stream: 1 },
+  'media-capturing': { type: 'capturing', track: 'camera', on: true },
+  'media-ready': { type: 'ready' },
+  'media-encode': { type: 'encode', track: 'camera', plan: { bitrate_bps: 900_000, width: 1280, height: 720, frame_rate: 30 }, keys: 2 },
+  'media-bye': { type: 'bye', reason: 'revoked' },
   'message-auth': { type: 'auth', token: bytes('token').toString('base64url') },
   'message-levels-on': { type: 'levels', on: true },
   'message-levels': { type: 'levels', microphone: -32.1, speaker: -40.5, peers: { [people.mira]: -30.5 }, speaking_while_muted: false, microphone_silent_ms: 0 },

@@ -39,7 +39,7 @@ impl Act {
     fn command(self, call: &CallView) -> Command {
         let call = call.id;
         match self {
-            Act::Answer => Command::Answer { call },
+            Act::Answer => Command::Answer { call, media: None },
             Act::Decline(message) => Command::Decline { call, message },
             Act::HangUp => Command::HangUp { call },
             Act::Hold => Command::Hold { call, on: true },

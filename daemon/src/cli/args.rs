@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Given;
 
-/// Ring each other by voice from any browser, with nobody in between.
+/// Ring each other by voice and video from any browser, with nobody in between.
 ///
 /// Without a command: starts Ahoy if it does not run, opens its page in the browser and prints the address.
 #[derive(Debug, Parser)]
@@ -58,9 +58,11 @@ pub(super) enum Cmd {
     Call {
         /// A name, PeerId, contact card or address with /p2p/…
         who: String,
-        #[arg(long, hide = true)]
+        /// Show your camera, and ask to see theirs
+        #[arg(long)]
         video: bool,
-        #[arg(long, hide = true)]
+        /// Show your screen
+        #[arg(long)]
         screen: bool,
     },
     /// Answer the ringing call
@@ -85,7 +87,7 @@ pub(super) enum Cmd {
     Unmute(Which),
     /// Show open calls and the log of calls
     Calls,
-    /// Show sound devices
+    /// Show devices: microphones, speakers, cameras, screens
     Devices,
     /// Show live figures of running calls
     Stats,

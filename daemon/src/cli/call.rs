@@ -9,20 +9,36 @@ use super::out::{Failure, Out};
 use crate::app_handle::AppEvent;
 use crate::control::{Client, Lines};
 use crate::view::{Media, View};
+use crate::web::media_protocol::TrackName;
 use crate::web::protocol::{Command, UiError};
 
 /// How long the end of a call may take after Ctrl-C.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
-/// Calls `who` and stays until the end. Done is a call in which the two could talk.
-pub(super) async fn call(client: &Client, who: String, out: &mut Out) -> Result<(), Failure> {
+/// Whom to call, and what to show them.
+pub(super) struct Wish {
+    /// A name, PeerId, contact card or address.
+    pub(super) who: String,
+    /// The camera.
+    pub(super) video: bool,
+    /// The screen.
+    pub(super) screen: bool,
+}
+
+/// Calls somebody and stays until the end. Done is a call in which the two could talk.
+pub(super) async fn call(client: &Client, wish: Wish, out: &mut Out) -> Result<(), Failure> {
     // Before the call, so that not one event is missed.
     let mut events = client.events().await?;
-    let dialled = client.command(&Command::Dial { who, media: Media::Voice }).await?;
+    let media = if wish.video { Media::Video } else { Media::Voice };
+    let dialled = client.command(&Command::Dial { who: wish.who, media }).await?;
     let call: CallId =
         dialled.get("call").and_then(Value::as_str).and_then(|id| id.parse().ok()).ok_or_else(|| {
             UiError::new("The daemon did not say which call it began.", "It may ring.", "See `ahoy calls`.")
         })?;
+    if wish.screen {
+        // Seen once they answer.
+        client.command(&Command::Picture { call, track: TrackName::Screen, on: true, source: None }).await?;
+    }
     let stop = interrupted();
     tokio::pin!(stop);
     let mut talked = already_talking(client, call).await;

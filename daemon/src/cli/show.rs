@@ -7,7 +7,7 @@ use crate::config::{Config, Given};
 use crate::control::{CallError, Client};
 use crate::doctor::{self, Check, CheckState};
 use crate::paths::Paths;
-use crate::view::{ChosenDevice, Device, DeviceState, Direction, View, word};
+use crate::view::{DeviceState, Direction, VideoDeviceState, View, word};
 
 /// `ahoy calls`.
 pub(super) async fn calls(client: &Client, out: &mut Out) -> Result<(), Failure> {
@@ -43,21 +43,39 @@ pub(super) async fn devices(client: &Client, out: &mut Out) -> Result<(), Failur
         ("Microphones (--mic)", &devices.microphones, &devices.microphone),
         ("Speakers (--speaker)", &devices.speakers, &devices.speaker),
     ] {
-        out.line(title)?;
-        for device in list {
-            out.line(&device_line(device, chosen))?;
-        }
-        if chosen.state != DeviceState::Ok {
-            let words = chosen.message.clone().unwrap_or_else(|| format!("“{}” can't be used.", chosen.id));
-            out.line(&format!("  ! {words}"))?;
-        }
+        let lines = list.iter().map(|device| (device.id.as_str(), device.name.as_str()));
+        let trouble = (chosen.state != DeviceState::Ok).then_some(chosen.message.as_deref());
+        group(title, lines, &chosen.id, trouble, out)?;
+    }
+    for (title, list, chosen) in [
+        ("Cameras (--camera)", &devices.cameras, &devices.camera),
+        ("Screens and windows (--screen)", &devices.screens, &devices.screen),
+    ] {
+        let lines = list.iter().map(|device| (device.id.as_str(), device.name.as_str()));
+        let trouble = (chosen.state != VideoDeviceState::Ok).then_some(chosen.message.as_deref());
+        group(title, lines, &chosen.id, trouble, out)?;
     }
     Ok(())
 }
 
-fn device_line(device: &Device, chosen: &ChosenDevice) -> String {
-    let mark = if device.id == chosen.id { '*' } else { ' ' };
-    format!("  {mark} {}  {}", device.id, device.name)
+/// One kind of device: a line each, the chosen one marked; then what is wrong with it, if something is.
+fn group<'a>(
+    title: &str,
+    lines: impl Iterator<Item = (&'a str, &'a str)>,
+    chosen: &str,
+    trouble: Option<Option<&str>>,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    out.line(title)?;
+    for (id, name) in lines {
+        let mark = if id == chosen { '*' } else { ' ' };
+        out.line(&format!("  {mark} {id}  {name}"))?;
+    }
+    match trouble {
+        Some(Some(words)) => out.line(&format!("  ! {words}")),
+        Some(None) => out.line(&format!("  ! “{chosen}” can't be used.")),
+        None => Ok(()),
+    }
 }
 
 /// `ahoy stats`.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::media_protocol::TrackName;
 use crate::view::{AutoAnswer, Media, Theme, View};
 
 /// Longest name of a person, in characters.
@@ -36,6 +37,9 @@ pub(crate) enum Command {
         #[serde(with = "as_text")]
         #[schema(value_type = String)]
         call: CallId,
+        /// With what; absent: with what was offered. Never more than that: a camera can be switched on afterwards.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media: Option<Media>,
     },
     /// Declines a ringing call.
     Decline {
@@ -71,6 +75,20 @@ pub(crate) enum Command {
         call: CallId,
         /// Off (`true`) or on.
         on: bool,
+    },
+    /// Shows this person's camera or screen in a call, or stops. Before the call is answered it is a wish for then.
+    Picture {
+        /// Which call.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        call: CallId,
+        /// Which picture.
+        track: TrackName,
+        /// On or off.
+        on: bool,
+        /// From where, an id of the list of devices or `browser`; absent: from what was chosen last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
     },
     /// Joins an interrupted call again.
     Rejoin {
@@ -123,7 +141,7 @@ pub(crate) enum Command {
         /// They are the same.
         verified: bool,
     },
-    /// Chooses a sound device, also during a call.
+    /// Chooses a device, also during a call.
     ChooseDevice {
         /// What for.
         role: DeviceRole,
@@ -162,6 +180,10 @@ pub(crate) enum DeviceRole {
     Microphone,
     /// It plays.
     Speaker,
+    /// It shows a face.
+    Camera,
+    /// A screen, window or area.
+    Screen,
 }
 
 /// Settings to change; absent ones stay.
@@ -199,6 +221,12 @@ pub(crate) struct SettingsChange {
     /// Whether the sound is sent as it is, for music.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) music: Option<bool>,
+    /// Whether pictures are kept small, here and on the way here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) low_data: Option<bool>,
+    /// Whether this person sees themselves as in a mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mirror_self: Option<bool>,
 }
 
 /// An error for a person: never a code alone.

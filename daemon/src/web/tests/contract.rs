@@ -6,8 +6,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::super::media_protocol::{MediaFromPage, MediaToPage};
 use super::super::protocol::{FromPage, ToPage};
 use super::*;
+
+/// Samples of the media socket that a page says.
+const FROM_PAGE: [&str; 4] = ["media-auth", "media-watch", "media-key", "media-capturing"];
 
 /// Numbers compare by value: JavaScript writes 0 where Rust writes 0.0.
 fn same(left: &Value, right: &Value) -> bool {
@@ -48,6 +52,8 @@ fn every_sample_is_read_and_written_as_it_is() {
             "view" => survives::<View>(name, sample),
             "command" => survives::<FromPage>(name, sample),
             "reply" | "error" => survives::<ToPage>(name, sample),
+            "media" if FROM_PAGE.contains(&name.as_str()) => survives::<MediaFromPage>(name, sample),
+            "media" => survives::<MediaToPage>(name, sample),
             "message" if name == "message-levels-on" || name == "message-auth" => {
                 survives::<FromPage>(name, sample)
             }
@@ -63,7 +69,7 @@ fn there_is_a_sample_of_every_command() {
         .iter()
         .filter_map(|(_, sample)| sample["command"]["do"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(tagged.len(), 21, "{tagged:?}");
+    assert_eq!(tagged.len(), 22, "{tagged:?}");
 }
 
 async fn document(daemon: &Daemon) -> Value {
@@ -217,6 +223,8 @@ async fn samples_fit_the_description() {
             "view" => schema("View"),
             "command" => schema("FromPage"),
             "message" if name == "message-levels-on" || name == "message-auth" => schema("FromPage"),
+            "media" if FROM_PAGE.contains(&name.as_str()) => schema("MediaFromPage"),
+            "media" => schema("MediaToPage"),
             _ => schema("ToPage"),
         };
         fits(&document, &schema, &sample).unwrap_or_else(|error| panic!("{name}: {error}"));
