@@ -1,6 +1,6 @@
-//! What can go wrong with sound, as far as a caller can act on it.
+//! What can go wrong with sound and pictures, as far as a caller can act on it.
 
-/// Why samples or packets were refused.
+/// Why samples, pictures or packets were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
@@ -13,6 +13,15 @@ pub enum CodecError {
     /// A rate that can't be converted.
     #[error("{0} Hz can't be converted to 48000 Hz")]
     Rate(u32),
+    /// A video frame is none, too large, or what it needs is missing.
+    #[error("a broken video frame")]
+    BadFrame,
+    /// libvpx refused; its words.
+    #[error("libvpx: {0}")]
+    Vpx(String),
+    /// A picture in a file or from a device is not what its format says; in words.
+    #[error("{0}")]
+    BadPicture(String),
 }
 
 impl From<opus::Error> for CodecError {

@@ -9,7 +9,7 @@ use crate::shell::Step;
 /// Something a step can't do without.
 #[derive(Clone, Copy)]
 pub(crate) enum Need {
-    /// A compiler and cmake, for the C inside libopus, SQLite and aws-lc.
+    /// A compiler and cmake, for the C inside libopus, SQLite and aws-lc; libvpx.
     Build,
     /// Node.js, for checks of the page and for driving browsers.
     Node,
@@ -30,7 +30,7 @@ type Package = (&'static str, &'static str);
 
 fn packages(need: Need) -> &'static [Package] {
     match need {
-        Need::Build => &[("build-essential", "g++"), ("cmake", "cmake")],
+        Need::Build => &[("build-essential", "g++"), ("cmake", "cmake"), ("libvpx-dev", "")],
         Need::Node => &[("nodejs", "node"), ("npm", "npm")],
         Need::Browsers => &[("chromium", "chromium"), ("firefox-esr", "firefox-esr")],
         Need::Sound => &[
