@@ -44,7 +44,7 @@ impl TestCard {
                         if part == 1 { column * 40 / chroma_stride } else { row * 40 / chroma_height };
                     *chroma = field(row, column, chroma_height, chroma_stride)
                         .and_then(|colour| colour.get(part).copied())
-                        .unwrap_or(clamped(108 + slope));
+                        .unwrap_or_else(|| clamped(108 + slope));
                 }
             }
         }

@@ -115,7 +115,7 @@ impl std::fmt::Debug for VpxDecoder {
 }
 
 /// Marker of an index: lengths of 4 bytes, one frame.
-const ONE_FRAME: u8 = 0b110_11_000;
+const ONE_FRAME: u8 = 0b1101_1000;
 
 fn is_decodable(size: VideoSize) -> bool {
     (1..=MAX_DECODED).contains(&size.width) && (1..=MAX_DECODED).contains(&size.height)
