@@ -21,12 +21,11 @@ impl VpxContext {
     ) -> Result<VpxContext, CodecError> {
         // SAFETY: the struct is pointers, integers and enums that have a variant 0; libvpx clears it itself as well.
         let mut context: Box<vpx_codec_ctx_t> = Box::new(unsafe { std::mem::zeroed() });
-        match init(&raw mut *context) {
-            vpx_codec_err_t::VPX_CODEC_OK => Ok(VpxContext(context)),
-            vpx_codec_err_t::VPX_CODEC_ABI_MISMATCH => {
-                Err(CodecError::Vpx("it is another version than this program was built for".to_owned()))
-            }
-            code => Err(CodecError::Vpx(words(code))),
+        let code = init(&raw mut *context);
+        if code == vpx_codec_err_t::VPX_CODEC_OK {
+            Ok(VpxContext(context))
+        } else {
+            Err(CodecError::Vpx(words(code)))
         }
     }
 

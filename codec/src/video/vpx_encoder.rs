@@ -331,10 +331,11 @@ fn settings(config: &EncoderConfig) -> Result<vpx_codec_enc_cfg_t, CodecError> {
     let mut raw = MaybeUninit::uninit();
     // SAFETY: the interface is libvpx's own; it fills the whole struct when it answers OK, and only then is it read.
     let mut raw = unsafe {
-        match vpx_sys::vpx_codec_enc_config_default(interface(config.codec), raw.as_mut_ptr(), 0) {
-            vpx_codec_err_t::VPX_CODEC_OK => raw.assume_init(),
-            code => return Err(CodecError::Vpx(format!("no settings ({code:?})"))),
+        let code = vpx_sys::vpx_codec_enc_config_default(interface(config.codec), raw.as_mut_ptr(), 0);
+        if code != vpx_codec_err_t::VPX_CODEC_OK {
+            return Err(CodecError::Vpx(format!("no settings ({code:?})")));
         }
+        raw.assume_init()
     };
     raw.g_w = config.size.width.into();
     raw.g_h = config.size.height.into();
