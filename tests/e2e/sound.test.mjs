@@ -56,8 +56,9 @@ test('what is said into a real microphone comes out of a real speaker', async ()
   recorder.kill('SIGINT')
   await new Promise((resolve) => recorder.on('exit', resolve))
   const score = likeness(samples(said), samples(heard))
-  assert.ok(score.correlation > 0.75, `correlation ${score.correlation.toFixed(3)}`)
-  assert.ok(score.distance < 6, `log spectral distance ${score.distance.toFixed(2)} dB`)
+  // Sound that waits for an uneven sound server is stretched, which moves waveforms; other speech scores 0.3.
+  assert.ok(score.correlation > 0.5, `correlation ${score.correlation.toFixed(3)}`)
+  assert.ok(score.distance < 5, `log spectral distance ${score.distance.toFixed(2)} dB`)
 
   // The microphone goes away in the call: the call goes on, people are told, and it is used again once it is back.
   const module = pactl('list', 'short', 'modules').split('\n').find((line) => line.includes('ann_mic')).split('\t')[0]

@@ -70,7 +70,7 @@ fn webui() -> Result<()> {
 }
 
 fn e2e(files: &[String]) -> Result<()> {
-    install::ensure(&[Need::Build, Need::Node, Need::Browsers])?;
+    install::ensure(&[Need::Build, Need::Node, Need::Browsers, Need::Sound, Need::Network])?;
     Step::cargo(&["build", "--package", "ahoy"]).run()?;
     npm("tests/e2e")?;
     let all = shell::files("tests/e2e", ".test.mjs")?;

@@ -3,6 +3,7 @@ import { execFile, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -22,9 +23,11 @@ export async function until(what, look, seconds = 30) {
   }
 }
 
-// A test that failed must not hang on what it left running.
+// A test that failed must not hang on what it left running: a command that waits for the end of a call, say.
 const running = new Set()
-process.on('exit', () => { for (const child of running) child.kill('SIGKILL') })
+const endAll = () => { for (const child of running) child.kill('SIGKILL') }
+after(endAll)
+process.on('exit', endAll)
 
 /** @param {{mic?: string, speaker?: string, args?: string[], folder?: string, env?: object, wrap?: string[]}} [options] `wrap`: words before the command */
 export async function startDaemon(options = {}) {
