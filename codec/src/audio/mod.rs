@@ -15,5 +15,5 @@ pub use mixer::{Gain, mix};
 pub use opus_decoder::{MAX_FRAME_SAMPLES, OpusDecoder};
 pub use opus_encoder::{FrameLength, MAX_PACKET, OpusEncoder};
 pub use resampler::Resampler;
-pub use stretch::{MAX_STRETCH, accelerate, expand};
+pub use stretch::{MAX_STRETCH, accelerate, cut, expand};
 pub use voice_processing::{VoiceProcessing, VoiceSettings};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use ahoy_base::{CallId, Decibel, EncodedAudio, Moment, PeerId, SAMPLE_RATE, TICK_SAMPLES, VoiceLevel};
 use ahoy_codec::CodecError;
 use ahoy_codec::audio::{
-    ComfortNoise, LevelMeter, MAX_FRAME_SAMPLES, MAX_STRETCH, OpusDecoder, accelerate, expand,
+    ComfortNoise, LevelMeter, MAX_FRAME_SAMPLES, MAX_STRETCH, OpusDecoder, accelerate, cut, expand,
 };
-use ahoy_net_core::receive::{Playout, PlayoutStats, ReceivedAudio, Step, Tempo};
+use ahoy_net_core::receive::{Playout, PlayoutStats, Pull, ReceivedAudio, Step, Tempo};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 /// Frames between the network and the player: half a second with three copies of each. The player empties it every 10 ms.
@@ -21,6 +21,8 @@ const FULL: u32 = 8;
 const GONE: u32 = 24;
 /// Sound that is needed to leave a pitch period out, or to put one in: two of the longest.
 const STRETCHED: usize = 1_440;
+/// Sound that a cut in a pause fades over.
+const CUT_SOUND: usize = 120;
 /// Frames up to this loud (-45 dBFS) are background: the decoder's comfort noise goes on for as long as a pause does.
 const BACKGROUND: VoiceLevel = VoiceLevel::new(3);
 
@@ -120,23 +122,23 @@ impl PeerPlayer {
         })
     }
 
-    /// Fills `out` with the sound that is heard from `at` on. `true` when some of it is the peer's.
-    pub(super) fn pull(&mut self, at: Moment, out: &mut [f32; TICK_SAMPLES]) -> bool {
+    /// Fills `out` at `now` with the sound that is heard from `heard` on. `true` when some of it is the peer's.
+    pub(super) fn pull(&mut self, now: Moment, heard: Moment, out: &mut [f32; TICK_SAMPLES]) -> bool {
         while let Ok(received) = self.source.0.pop() {
             self.playout.insert(received);
         }
-        let mut heard = !self.ready.is_empty();
+        let mut sounds = !self.ready.is_empty();
         while self.ready.len() < TICK_SAMPLES {
-            let step = self.playout.next(at, self.ahead());
-            heard |= step != Step::Nothing;
+            let step = self.playout.next(Pull { now, heard, ahead: self.ahead() });
+            sounds |= step != Step::Nothing;
             if !self.perform(step) {
                 break;
             }
         }
-        self.figures.played_samples += if heard { TICK_SAMPLES as u64 } else { 0 };
+        self.figures.played_samples += if sounds { TICK_SAMPLES as u64 } else { 0 };
         out.iter_mut().for_each(|s| *s = self.ready.pop_front().unwrap_or(0.0));
         self.figures.level = self.meter.take(out);
-        heard
+        sounds
     }
 
     /// Figures as of the last pull.
@@ -152,7 +154,7 @@ impl PeerPlayer {
     fn perform(&mut self, step: Step) -> bool {
         match step {
             Step::Play(frame, tempo) => self.play(&frame, tempo),
-            Step::Conceal(_) => {
+            Step::Conceal(_, length) => {
                 let mut tick = [0.0; TICK_SAMPLES];
                 self.count_broken(|player| player.decoder.conceal(&mut tick));
                 if self.last_level > BACKGROUND {
@@ -160,7 +162,7 @@ impl PeerPlayer {
                     self.noise.fill(&mut tick, gain(self.made_up), gain(self.made_up + 1));
                     self.made_up = self.made_up.saturating_add(1);
                 }
-                self.ready.extend(tick);
+                self.ready.extend(tick.iter().take(samples(length)));
             }
             Step::Nothing => return false,
         }
@@ -172,9 +174,13 @@ impl PeerPlayer {
         self.last_level = frame.level;
         self.frame.clear();
         self.decode(frame);
-        // A pitch period is longer than a short frame: what follows is stretched with it.
-        while matches!(tempo, Tempo::Faster(_))
-            && self.frame.len() < STRETCHED
+        // A pitch period, and a cut, can be longer than a short frame: what follows is stretched with it.
+        let needed = match tempo {
+            Tempo::Normal | Tempo::Slower(_) => 0,
+            Tempo::Faster(_) => STRETCHED,
+            Tempo::Cut(length) => samples(length) + CUT_SOUND,
+        };
+        while self.frame.len() < needed
             && let Some(next) = self.playout.next_in_row()
         {
             self.decode(&next);
@@ -183,6 +189,7 @@ impl PeerPlayer {
         let stretched = match tempo {
             Tempo::Normal => length,
             Tempo::Faster(most) => accelerate(&mut self.frame, samples(most)),
+            Tempo::Cut(length) => cut(&mut self.frame, samples(length)),
             Tempo::Slower(most) => {
                 self.frame.resize(length + MAX_STRETCH, 0.0);
                 expand(&mut self.frame, length, samples(most))
@@ -257,7 +264,7 @@ mod tests {
         for at in (1_000..until_ms).step_by(10).map(Moment::from_millis) {
             packets.extract_if(.., |p| p.arrival <= at).for_each(|p| sink.push(p));
             let mut out = [0.0; TICK_SAMPLES];
-            player.pull(at, &mut out);
+            player.pull(at, at, &mut out);
             heard.extend(out);
         }
         (heard, player.figures())

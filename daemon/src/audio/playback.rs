@@ -311,7 +311,7 @@ impl Playback {
                 break wait;
             }
             let mut block = [0.0; TICK_SAMPLES];
-            self.make(out.taken_at(now), &mut block);
+            self.make(now, out.taken_at(now), &mut block);
             let Out { ring, resampler, .. } = &mut out;
             resampler.push(&block, |samples| {
                 if let Ok(chunk) = ring.write_chunk_uninit(samples.len().min(ring.slots())) {
@@ -323,11 +323,11 @@ impl Playback {
         wait
     }
 
-    /// Mixes 10 ms that are heard from `at` on.
-    fn make(&mut self, at: Moment, block: &mut [f32; TICK_SAMPLES]) {
+    /// Mixes at `now` 10 ms that are heard from `at` on.
+    fn make(&mut self, now: Moment, at: Moment, block: &mut [f32; TICK_SAMPLES]) {
         for ((call, peer), state) in &mut self.peers {
             let mut voice = [0.0; TICK_SAMPLES];
-            let heard = state.player.pull(at, &mut voice);
+            let heard = state.player.pull(now, at, &mut voice);
             state.gain.add(1.0, &voice, block);
             if heard && !state.heard {
                 state.heard = true;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ahoy_base::{EncodedAudio, Moment, TICK, VoiceLevel};
-use ahoy_net_core::receive::{Playout, ReceivedAudio};
+use ahoy_net_core::receive::{Playout, Pull, ReceivedAudio};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,6 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
             opus: vec![0],
         };
         playout.insert(ReceivedAudio { arrival, frame, copy: piece[0] & 1 == 1 });
-        let _ = playout.next(arrival, Duration::from_millis(u64::from(piece[8])));
+        let ahead = Duration::from_millis(u64::from(piece[8]));
+        let _ = playout.next(Pull { now: arrival, heard: arrival, ahead });
     }
 });

@@ -10,21 +10,21 @@ use std::time::Duration;
 use ahoy_base::Moment;
 
 /// Width of a bucket.
-const BUCKET: Duration = Duration::from_millis(2);
+const BUCKET: Duration = Duration::from_millis(1);
 /// Buckets: up to 500 ms, beyond which talking by turns fails anyway (ITU-T G.114 ends at 400 ms).
-const BUCKETS: usize = 250;
+const BUCKETS: usize = 500;
 /// Milliseconds of waiting that one percent of frames in time is worth. Measured: 1 % concealed costs 0.3 of PESQ, 4 % 0.9;
-/// the E-model (ITU-T G.107) would pay ten times as much, but its delay is that of long-distance calls.
-const WORTH_MS: f32 = 40.0;
-/// What is left of old knowledge after a frame: half is forgotten in 20 s of speech. NetEQ's value, for frames of 10 ms.
-const FORGET: f32 = 0.999_65;
+/// the E-model (ITU-T G.107) would pay far more, but its delay is that of long-distance calls.
+const WORTH_MS: f32 = 8.0;
+/// What is left of old knowledge after a frame: half is forgotten in 10 s of speech.
+const FORGET: f32 = 0.999_3;
 /// How far back the fastest packet is looked for. Longer would follow a drifting clock too late, shorter would take a
 /// jam for the normal state.
 const WINDOW: Duration = Duration::from_secs(10);
-/// What is assumed before anything came; outweighed by the first second of packets.
-const FIRST_GUESS: Duration = Duration::from_millis(20);
+/// What is assumed before anything came; outweighed by the first second of packets. More would be heard as a late first word.
+const FIRST_GUESS: Duration = Duration::from_millis(8);
 /// The least that sound waits: scheduling of both machines on a quiet day.
-const FLOOR: Duration = Duration::from_millis(6);
+const FLOOR: Duration = Duration::from_millis(2);
 /// A media clock that jumps further than this began anew.
 const JUMP_US: i64 = 5_000_000;
 
@@ -34,6 +34,8 @@ pub(super) struct Arrivals {
     /// Transit times (arrival - media time, microseconds, any origin) of the window, ascending: the front is the least.
     window: VecDeque<(Moment, i64)>,
     histogram: [f32; BUCKETS],
+    /// Share of packets that are later than bucket n lasts.
+    late: [f32; BUCKETS],
     n_packets: u32,
 }
 
@@ -43,7 +45,10 @@ impl Arrivals {
         if let Some(first) = histogram.get_mut(bucket(FIRST_GUESS)) {
             *first = 1.0;
         }
-        Arrivals { window: VecDeque::new(), histogram, n_packets: 0 }
+        let mut arrivals =
+            Arrivals { window: VecDeque::new(), histogram, late: [0.0; BUCKETS], n_packets: 0 };
+        arrivals.add_up();
+        arrivals
     }
 
     /// Takes in a packet. `true` when the sender's clock began anew: what was known of it is forgotten.
@@ -72,22 +77,33 @@ impl Arrivals {
         if let Some(share) = self.histogram.get_mut(bucket(late)) {
             *share += 1.0 - keep;
         }
+        self.add_up();
         anew
     }
 
     /// How long sound should wait: where one more millisecond of waiting saves less than it costs.
     pub(super) fn target(&self) -> Duration {
+        let cost = |n: u32| self.cost(BUCKET * n);
+        let best = (1..=BUCKETS as u32).min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
+        (BUCKET * best.unwrap_or(1)).max(FLOOR)
+    }
+
+    /// What it costs to wait for `wait`, milliseconds: the waiting itself, and what comes too late for it.
+    pub(super) fn cost(&self, wait: Duration) -> f32 {
+        let late = match bucket(wait.saturating_sub(FLOOR - BUCKET)).checked_sub(1) {
+            None => 1.0,
+            Some(n) => self.late.get(n).copied().unwrap_or(0.0),
+        };
+        wait.as_secs_f32() * 1_000.0 + WORTH_MS * 100.0 * late
+    }
+
+    fn add_up(&mut self) {
         let all: f32 = self.histogram.iter().sum();
-        let (mut late, mut least, mut target) = (all, f32::INFINITY, 1);
-        for (n, share) in (1u32..).zip(&self.histogram) {
+        let mut late = all;
+        for (share, late_after) in self.histogram.iter().zip(&mut self.late) {
             late -= share;
-            let waiting = (BUCKET * n).as_secs_f32() * 1_000.0;
-            let cost = waiting + WORTH_MS * 100.0 * late.max(0.0) / all.max(f32::EPSILON);
-            if cost < least {
-                (least, target) = (cost, n);
-            }
+            *late_after = late.max(0.0) / all.max(f32::EPSILON);
         }
-        (BUCKET * target).max(FLOOR)
     }
 
     /// How much later than the fastest packet of the window one of `media_time` is at `at`.

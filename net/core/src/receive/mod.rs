@@ -5,7 +5,7 @@ mod playout;
 
 use ahoy_base::{EncodedAudio, Moment};
 
-pub use playout::{Gap, Playout, PlayoutStats, Step, Tempo};
+pub use playout::{Gap, Playout, PlayoutStats, Pull, Step, Tempo};
 
 /// A frame that was opened, and when its datagram came.
 #[derive(Clone, PartialEq, Eq, Debug)]

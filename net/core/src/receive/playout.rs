@@ -6,8 +6,11 @@
 //! ```text
 //!  frames -> insert: order, copies, lateness -> [ waiting frames ] -> next: one Step
 //! ```
-//! A frame is due `target` after the fastest frame like it would have come. Frames that follow each other are played
-//! without a break; how far that runs ahead of or behind the target is mended by playing faster or slower.
+//! What counts is how long a frame *could* have waited when it was taken: up to then it may be late. Sound is taken in ticks, so that
+//! is one of a row of values 10 ms apart; the cheapest of the row is looked for (`arrival.rs`: waiting has a price, and so has what
+//! comes too late). Frames that follow each other are played without a break; a pause is made longer or shorter as needed, speech is
+//! played faster or slower where that gains nearly a whole tick. Sound that waits decoded only adds delay, so that pauses also end on
+//! the tick.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -21,16 +24,20 @@ use super::arrival::Arrivals;
 const MAX_WAITING: usize = 128;
 /// Sound later than this is skipped: being current matters more than being complete.
 const MAX_DELAY: Duration = Duration::from_millis(500);
-/// How far above the target is near enough while somebody speaks: a cut is heard more than a block of delay.
-const SLACK: Duration = Duration::from_millis(12);
+/// What a change must save while somebody speaks: nearly a tick of delay. A cut is heard more than less.
+const SPEECH_GAIN: f32 = 9.0;
 /// And while nobody does: nothing is heard of a cut there.
-const PAUSE_SLACK: Duration = Duration::from_millis(2);
+const PAUSE_GAIN: f32 = 2.0;
+/// Waiting this much longer than twice the target is far too long and mended at once.
+const FAR: Duration = Duration::from_millis(44);
 /// Frames up to this loud (-45 dBFS) are a pause.
 const PAUSE: VoiceLevel = VoiceLevel::new(3);
-/// Less is not worth a cut: the shortest pitch period.
-const LEAST_CUT: Duration = Duration::from_micros(2_500);
-/// How far below the target is near enough: half a block of the sound card, so that rounding goes both ways.
-const EARLY: Duration = Duration::from_millis(5);
+/// The longest pitch period: what one cut takes out at most.
+const MOST_CUT: Duration = Duration::from_micros(12_500);
+/// Less decoded sound than this is not worth a cut in a pause.
+const LEAST_CUT: Duration = Duration::from_millis(1);
+/// Ticks that a change is looked for: as far as sound may wait.
+const REACH: u32 = 50;
 /// Frames over which sound must wait too long before it is played faster: sound cards ask in bursts.
 const PATIENCE: usize = 12;
 /// The same in a pause.
@@ -49,8 +56,8 @@ const MAX_GIVEN_UP: usize = 64;
 pub enum Step {
     /// Decode this.
     Play(EncodedAudio, Tempo),
-    /// Make up 10 ms.
-    Conceal(Gap),
+    /// Make up so much, at most 10 ms.
+    Conceal(Gap, Duration),
     /// Nothing was ever heard.
     Nothing,
 }
@@ -60,10 +67,23 @@ pub enum Step {
 pub enum Tempo {
     /// As it is.
     Normal,
-    /// Sound waits this much longer than it should: leave out a pitch period of at most that.
+    /// Sound waits longer than it should: leave out a pitch period of at most that.
     Faster(Duration),
-    /// Sound waits this much less than it should: repeat a pitch period of at most that.
+    /// Sound waits less than it should: repeat a pitch period of at most that.
     Slower(Duration),
+    /// In a pause: leave out exactly this.
+    Cut(Duration),
+}
+
+/// When sound is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Pull {
+    /// Now: what has not come yet can't be played.
+    pub now: Moment,
+    /// When the tick that is being made is heard.
+    pub heard: Moment,
+    /// Decoded sound that is played before what is asked for; less than a tick.
+    pub ahead: Duration,
 }
 
 /// Why something is made up.
@@ -122,8 +142,8 @@ pub struct Playout {
     given_up: BTreeSet<u64>,
     /// Added to what arrivals ask for: what the unsteadiness of our own sound card costs shows only here.
     margin: Duration,
-    /// How long the last frames waited.
-    delays: VecDeque<Duration>,
+    /// How long the last frames could have waited.
+    waits: VecDeque<Duration>,
     stats: PlayoutStats,
 }
 
@@ -131,6 +151,8 @@ pub struct Playout {
 struct Expected {
     seq: u64,
     media_time: Duration,
+    /// The last frame was a pause: one that lasts a little longer is no loss, and is not heard.
+    pause: bool,
     /// Sound since the last frame that was not played.
     made_up: Duration,
 }
@@ -151,7 +173,7 @@ impl Playout {
             newest: None,
             given_up: BTreeSet::new(),
             margin: Duration::ZERO,
-            delays: VecDeque::with_capacity(PATIENCE),
+            waits: VecDeque::with_capacity(PATIENCE),
             stats: PlayoutStats::default(),
         }
     }
@@ -188,25 +210,35 @@ impl Playout {
         }
     }
 
-    /// What to play at `now`. `ahead`: decoded sound that is still to be played before it.
-    pub fn next(&mut self, now: Moment, ahead: Duration) -> Step {
-        let starts = now + ahead;
-        self.skip_old(starts);
+    /// What to play.
+    pub fn next(&mut self, pull: Pull) -> Step {
+        self.skip_old(pull.now);
         let Some((seq, frame)) = self.waiting.first_key_value() else {
-            return self.make_up(Gap::Unknown);
+            return self.make_up(Gap::Unknown, pull);
         };
         let (seq, media_time, duration) = (*seq, frame.media_time, frame.duration);
-        let due = self.arrivals.lateness(starts + EARLY, media_time) >= self.target();
+        let waits = self.arrivals.lateness(pull.now, media_time);
         let Some(expected) = self.expected else {
-            return if due { self.play(seq, starts) } else { Step::Nothing };
+            return if self.change(waits, 0.0) > 0 { Step::Nothing } else { self.play(seq, pull) };
         };
         let gap = media_time.saturating_sub(expected.media_time);
-        if expected.made_up + TICK / 2 > gap || due {
-            return self.play(seq, starts);
+        if expected.pause {
+            // How long a pause lasts is free.
+            let in_row = gap.is_zero() && expected.made_up.is_zero();
+            let gain = if in_row { PAUSE_GAIN } else { 0.0 };
+            return if self.change(waits, gain) > 0 {
+                self.make_up(Gap::Quiet, pull)
+            } else {
+                self.play(seq, pull)
+            };
+        }
+        if expected.made_up + TICK / 2 > gap || self.change(waits, 0.0) <= 0 {
+            return self.play(seq, pull);
         }
         let lost = lost_time(seq.saturating_sub(expected.seq), duration).min(gap);
         // Of a gap that holds both, the pause is taken to be first: loss shows beside what was said.
-        self.make_up(if expected.made_up < gap - lost { Gap::Quiet } else { Gap::Lost })
+        let why = if expected.made_up < gap - lost { Gap::Quiet } else { Gap::Lost };
+        self.make_up(why, pull)
     }
 
     /// The frame that follows the last one without a gap, if it is there: for a player that leaves some of it out.
@@ -227,62 +259,87 @@ impl Playout {
         self.arrivals.target() + self.margin
     }
 
+    /// By how many ticks longer (positive) or shorter sound that waits for `waits` should wait, if that saves more than `gain`.
+    fn change(&self, waits: Duration, gain: f32) -> i32 {
+        let waits = waits.saturating_sub(self.margin);
+        let now = self.arrivals.cost(waits);
+        let longer = (1..=REACH).map(|n| (n.cast_signed(), waits + TICK * n));
+        let shorter = (1..=REACH).map_while(|n| Some((-n.cast_signed(), waits.checked_sub(TICK * n)?)));
+        let best = longer
+            .chain(shorter)
+            .map(|(n, waits)| (n, self.arrivals.cost(waits)))
+            .min_by(|a, b| a.1.total_cmp(&b.1));
+        best.filter(|(_, cost)| now - cost > gain).map_or(0, |(n, _)| n)
+    }
+
     /// Lets go of sound that would be played more than [`MAX_DELAY`] late.
-    fn skip_old(&mut self, starts: Moment) {
+    fn skip_old(&mut self, now: Moment) {
         while self.waiting.len() > 1
             && let Some(oldest) = self.waiting.first_entry()
-            && self.arrivals.lateness(starts, oldest.get().media_time) > MAX_DELAY
+            && self.arrivals.lateness(now, oldest.get().media_time) > MAX_DELAY
         {
             self.stats.skipped += ticks(oldest.remove().duration);
         }
     }
 
-    fn play(&mut self, seq: u64, starts: Moment) -> Step {
+    fn play(&mut self, seq: u64, pull: Pull) -> Step {
         let Some(frame) = self.waiting.remove(&seq) else { return Step::Nothing };
         if let Some(expected) = self.expected {
             self.account(expected, &frame);
         }
         self.expected = Some(after(&frame));
-        let delay = self.arrivals.lateness(starts, frame.media_time);
-        let tempo = self.tempo(delay, frame.level <= PAUSE);
+        let waits = self.arrivals.lateness(pull.now, frame.media_time);
+        let tempo = self.tempo(waits, &frame, pull.ahead);
         self.margin = self.margin.saturating_sub(MARGIN_DECAY);
         self.stats.played += ticks(frame.duration);
-        self.stats.delay = delay;
+        self.stats.delay = self.arrivals.lateness(pull.heard + pull.ahead, frame.media_time);
         Step::Play(frame, tempo)
     }
 
-    /// Decides by the last few frames: faster if sound waited too long in all of them, slower if too short.
-    fn tempo(&mut self, delay: Duration, pause: bool) -> Tempo {
-        if self.delays.len() >= PATIENCE {
-            self.delays.pop_front();
+    /// Decides by the last few frames: faster if all of them waited too long, slower if too short.
+    fn tempo(&mut self, waits: Duration, frame: &EncodedAudio, ahead: Duration) -> Tempo {
+        if self.waits.len() >= PATIENCE {
+            self.waits.pop_front();
         }
-        self.delays.push_back(delay);
-        let target = self.target();
-        let (patience, slack, early) =
-            if pause { (PAUSE_PATIENCE, PAUSE_SLACK, PAUSE_SLACK) } else { (PATIENCE, SLACK, EARLY) };
-        let lately = || self.delays.iter().rev().take(patience).copied();
-        let least = lately().min().unwrap_or(delay);
-        let most = lately().max().unwrap_or(delay);
-        let enough = self.delays.len() >= patience;
-        let (too_long, too_short) = (least.saturating_sub(target), target.saturating_sub(most));
-        let tempo = if enough && too_long > slack {
-            Tempo::Faster(too_long.max(LEAST_CUT))
-        } else if delay > (target + SLACK) * 2 + 2 * TICK {
-            // Far too late is mended at once.
-            Tempo::Faster(delay.saturating_sub(target))
-        } else if enough && too_short > early {
-            Tempo::Slower(too_short.max(LEAST_CUT))
+        self.waits.push_back(waits);
+        let pause = frame.level <= PAUSE;
+        let (patience, gain) = if pause { (PAUSE_PATIENCE, PAUSE_GAIN) } else { (PATIENCE, SPEECH_GAIN) };
+        let lately = || self.waits.iter().rev().take(patience).copied();
+        let (least, most) = (lately().min().unwrap_or(waits), lately().max().unwrap_or(waits));
+        let enough = self.waits.len() >= patience;
+        let fewer = if enough { self.change(least, gain).min(0).unsigned_abs() } else { 0 };
+        let tempo = if pause {
+            // Only pauses are cut; the speech behind them stays whole.
+            let sound = frame.duration + self.pause_behind(frame);
+            let whole = (0..=fewer).rev().map(|n| ahead + TICK * n).find(|cut| *cut < sound);
+            match whole.filter(|cut| *cut >= LEAST_CUT) {
+                Some(cut) if cut < TICK => return Tempo::Cut(cut),
+                Some(cut) => Tempo::Cut(cut),
+                None => Tempo::Normal,
+            }
+        } else if fewer > 0 || waits > self.target() * 2 + FAR {
+            Tempo::Faster(MOST_CUT)
+        } else if enough && self.change(most, gain) > 0 {
+            Tempo::Slower(MOST_CUT)
         } else {
-            return Tempo::Normal;
+            Tempo::Normal
         };
         match tempo {
-            Tempo::Faster(_) => self.stats.faster += 1,
+            Tempo::Faster(_) | Tempo::Cut(_) => self.stats.faster += 1,
             Tempo::Slower(_) => self.stats.slower += 1,
-            Tempo::Normal => {}
+            Tempo::Normal => return tempo,
         }
         // What follows waits differently.
-        self.delays.clear();
+        self.waits.clear();
         tempo
+    }
+
+    /// How much pause follows `frame` without a gap.
+    fn pause_behind(&self, frame: &EncodedAudio) -> Duration {
+        let in_row = self.waiting.iter().zip(frame.seq.saturating_add(1)..);
+        in_row
+            .take_while(|((seq, next), expected)| *seq == expected && next.level <= PAUSE)
+            .fold(Duration::ZERO, |sum, ((_, next), _)| sum.saturating_add(next.duration))
     }
 
     /// Tells what was made up between two frames, once the later one shows it.
@@ -297,30 +354,30 @@ impl Playout {
         }
         let for_lost = expected.made_up.min(lost);
         let for_quiet = (expected.made_up - for_lost).min(gap - lost);
-        let late = expected.made_up - for_lost - for_quiet;
+        let over = expected.made_up - for_lost - for_quiet;
+        let (late, longer) = if expected.pause { (Duration::ZERO, over) } else { (over, Duration::ZERO) };
         self.stats.concealed_lost += ticks(for_lost);
-        self.stats.quiet += ticks(for_quiet);
+        self.stats.quiet += ticks(for_quiet + longer);
         self.stats.concealed_late += ticks(late);
         if ticks(late) > 0 {
             self.margin = (self.margin + LATE_MARGIN).min(MAX_MARGIN);
-            self.delays.clear();
+            self.waits.clear();
         }
     }
 
-    fn make_up(&mut self, gap: Gap) -> Step {
-        match &mut self.expected {
-            Some(expected) => {
-                expected.made_up += TICK;
-                Step::Conceal(gap)
-            }
-            None => Step::Nothing,
-        }
+    fn make_up(&mut self, gap: Gap, pull: Pull) -> Step {
+        let Some(expected) = &mut self.expected else { return Step::Nothing };
+        // A pause ends on the tick.
+        let length = if expected.pause { TICK.saturating_sub(pull.ahead).max(LEAST_CUT) } else { TICK };
+        expected.made_up += length;
+        Step::Conceal(gap, length)
     }
 }
 
 fn after(frame: &EncodedAudio) -> Expected {
     let media_time = frame.media_time.saturating_add(frame.duration);
-    Expected { seq: frame.seq.saturating_add(1), media_time, made_up: Duration::ZERO }
+    let pause = frame.level <= PAUSE;
+    Expected { seq: frame.seq.saturating_add(1), media_time, pause, made_up: Duration::ZERO }
 }
 
 /// Sound in `n` frames like the one after them.
@@ -364,11 +421,22 @@ mod tests {
                 }
                 while self.ahead_ms < 10 {
                     let ahead = Duration::from_millis(self.ahead_ms);
-                    let step = self.playout.next(Moment::from_millis(now), ahead);
+                    let step = self.playout.next(pull(Moment::from_millis(now), ahead));
                     self.ahead_ms += match &step {
                         Step::Play(_, Tempo::Faster(_)) => 5,
                         Step::Play(_, Tempo::Slower(_)) => 15,
-                        Step::Play(_, Tempo::Normal) | Step::Conceal(_) | Step::Nothing => 10,
+                        // What is cut beyond a frame comes from the next.
+                        Step::Play(frame, Tempo::Cut(cut)) => {
+                            let (mut sound, cut) = (frame.duration, *cut);
+                            while sound < cut + TICK / 4
+                                && let Some(next) = self.playout.next_in_row()
+                            {
+                                sound += next.duration;
+                            }
+                            sound.saturating_sub(cut).as_millis() as u64
+                        }
+                        Step::Conceal(_, length) => length.as_millis() as u64,
+                        Step::Play(_, Tempo::Normal) | Step::Nothing => 10,
                     };
                     self.steps.push(step);
                 }
@@ -382,6 +450,10 @@ mod tests {
             let seq = |s: &Step| if let Step::Play(f, _) = s { Some(f.seq) } else { None };
             self.steps.iter().filter_map(seq).collect()
         }
+    }
+
+    fn pull(now: Moment, ahead: Duration) -> Pull {
+        Pull { now, heard: now, ahead }
     }
 
     fn frame(at_ms: u64, seq: u64, media: u64, copy: bool) -> ReceivedAudio {
@@ -448,9 +520,9 @@ mod tests {
         // 300 ms of silence on the wire, then all of it at once.
         let jam = |n: u64| if (100..130).contains(&n) { (130 - n) * 10 } else { 0 };
         let sim = Sim::new(5_000, |n| Some(30 + jam(n))).run();
-        assert_eq!(sim.played().len(), 5_000, "nothing is thrown away");
         let stats = sim.playout.stats();
-        assert!(stats.concealed_late > 10 && stats.faster > 5, "{stats:?}");
+        assert_eq!((stats.played, stats.skipped), (5_000, 0), "nothing is thrown away: {stats:?}");
+        assert!(stats.concealed_late > 10 && stats.faster > 0, "{stats:?}");
         assert!(stats.delay < Duration::from_millis(30), "{stats:?}");
     }
 
@@ -473,7 +545,9 @@ mod tests {
         }
         let mut played = Vec::new();
         for n in 0..8 {
-            if let Step::Play(frame, _) = playout.next(Moment::from_millis(130 + 10 * n), Duration::ZERO) {
+            if let Step::Play(frame, _) =
+                playout.next(pull(Moment::from_millis(130 + 10 * n), Duration::ZERO))
+            {
                 played.push(frame.seq);
             }
         }
@@ -532,14 +606,24 @@ mod tests {
                 }
                 while ahead_us < 10_000 {
                     let ahead = Duration::from_micros(ahead_us.unsigned_abs());
-                    let step = playout.next(Moment::from_micros(now), ahead);
+                    let step = playout.next(pull(Moment::from_micros(now), ahead));
                     // A pitch period is at most 5 ms here.
-                    ahead_us += match step {
+                    ahead_us += match &step {
                         Step::Play(_, Tempo::Faster(most)) => 10_000 - most.as_micros().min(5_000) as i64,
                         Step::Play(_, Tempo::Slower(most)) => 10_000 + most.as_micros().min(5_000) as i64,
-                        Step::Play(_, Tempo::Normal) | Step::Conceal(_) | Step::Nothing => 10_000,
+                        Step::Play(_, Tempo::Cut(cut)) => {
+                            let (mut sound, cut) = (TICK, *cut);
+                            while sound < cut + TICK / 4
+                                && let Some(next) = playout.next_in_row()
+                            {
+                                sound += next.duration;
+                            }
+                            sound.saturating_sub(cut).as_micros() as i64
+                        }
+                        Step::Conceal(_, length) => length.as_micros() as i64,
+                        Step::Play(_, Tempo::Normal) | Step::Nothing => 10_000,
                     };
-                    made_up += u64::from(matches!(step, Step::Conceal(_)));
+                    made_up += u64::from(matches!(step, Step::Conceal(Gap::Lost | Gap::Unknown, _)));
                 }
                 ahead_us -= 10_000;
                 if tick > 1_000 {
@@ -550,7 +634,7 @@ mod tests {
             // 200 ppm of an hour are 720 ms: at most that is mended, and some of it by stretching.
             assert!(made_up <= 2, "{ppm} ppm: {made_up} made up, {stats:?}");
             assert!(worst < Duration::from_millis(40), "{ppm} ppm: {worst:?}, {stats:?}");
-            assert!(stats.faster + stats.slower >= 140, "{ppm} ppm: {stats:?}");
+            assert!(stats.faster + stats.slower + stats.quiet >= 70, "{ppm} ppm: {stats:?}");
         }
     }
 
@@ -562,7 +646,7 @@ mod tests {
             for seq in edge {
                 for media in edge.iter().map(|m| m / 20) {
                     playout.insert(frame(at, seq, media, false));
-                    let _ = playout.next(Moment::from_millis(at), Duration::from_millis(seq));
+                    let _ = playout.next(pull(Moment::from_millis(at), Duration::from_millis(seq)));
                     let _ = playout.next_in_row();
                 }
             }

@@ -388,7 +388,7 @@ impl Links {
     /// What is known of the chosen link.
     pub(super) fn weather(&self) -> Option<Weather> {
         let link = self.links.get(&self.chosen?)?;
-        Some(Weather { loss: link.losses.now(), budget: link.rate.target() })
+        Some(Weather { loss: link.losses.now(), budget: link.rate.for_voice() })
     }
 
     /// A report that is due, and the link it goes over.

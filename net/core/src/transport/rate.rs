@@ -81,6 +81,10 @@ const TEST: Duration = Duration::from_millis(1_000);
 const TEST_STEP: f64 = 0.7;
 const TEST_SAME: f64 = 0.88;
 const TEST_AGAIN: Duration = Duration::from_secs(15);
+/// And at most, when each test gave the same answer.
+const TEST_SELDOM: Duration = Duration::from_secs(120);
+/// What a voice may use on a link that never showed a queue: the most that its repair takes.
+const VOICE: f64 = 600_000.0;
 /// Without a report for this long while something is under way, the rate is halved each time: twice what a report of signs
 /// of life takes.
 const NO_REPORT: Duration = Duration::from_secs(2);
@@ -145,6 +149,10 @@ pub struct RateController {
     steps_in_vain: u32,
     /// Somebody else fills the queue.
     beside: bool,
+    /// A step down was taken for a queue, a mark, or loss of our own: the link is known to be narrow.
+    narrow: bool,
+    /// Tests in a row that found the link's own loss.
+    weather_again: u32,
     /// Probes in a row that did not come through.
     probes_in_vain: u32,
     /// Something was lost since the last look.
@@ -206,6 +214,8 @@ impl RateController {
             crowded: 0.0,
             steps_in_vain: 0,
             beside: false,
+            narrow: false,
+            weather_again: 0,
             probes_in_vain: 0,
             lost_lately: false,
             loss: 0.0,
@@ -215,6 +225,15 @@ impl RateController {
     /// What may be sent, all bytes counted.
     pub fn target(&self) -> Bitrate {
         Bitrate::bps(self.target as u64)
+    }
+
+    /// What a voice may use of it. A voice alone never tries what a link carries, so the target stays where it began; its
+    /// repair is not to want for it.
+    pub fn for_voice(&self) -> Bitrate {
+        if self.narrow || matches!(self.doubt, Doubt::Testing { .. }) {
+            return self.target();
+        }
+        Bitrate::bps(self.target.max(VOICE) as u64)
     }
 
     /// For graphs and `ahoy stats`.
@@ -300,6 +319,7 @@ impl RateController {
     /// The path marked datagrams instead of dropping them (RFC 3168).
     pub fn marked(&mut self, now: Moment) {
         if self.decreased.is_none_or(|at| now.since(at) > self.rtt) {
+            self.narrow = true;
             self.step_down(now, self.target * DOWN_ON_MARK);
         }
     }
@@ -342,9 +362,9 @@ impl RateController {
         if (over || jam) && again {
             let measured = if jam { self.came.rate(MEASURED_IN_JAM) } else { through };
             // What came through is what fits, beside what the link loses by itself.
-            let own_loss = if matches!(self.doubt, Doubt::Weather { .. }) { self.loss.min(0.5) } else { 0.0 };
-            if let Some(through) = measured.map(|through| through / (1.0 - own_loss)) {
+            if let Some(through) = measured.map(|through| through / (1.0 - self.own_loss())) {
                 self.capacity.take(through);
+                self.narrow = true;
                 if through * DOWN < self.target {
                     self.step_down(now, through * DOWN);
                     self.steps_in_vain += 1;
@@ -390,10 +410,15 @@ impl RateController {
             self.target * UP.powf(seconds)
         };
         // More than was tried is not known to fit.
-        let proven = through * 1.5 + 10_000.0;
+        let proven = through / (1.0 - self.own_loss()) * 1.5 + 10_000.0;
         if grown <= proven {
             self.target = grown.min(MOST);
         }
+    }
+
+    /// Share that the link loses by itself, as far as known.
+    fn own_loss(&self) -> f64 {
+        if matches!(self.doubt, Doubt::Weather { .. }) { self.loss.min(0.5) } else { 0.0 }
     }
 
     /// Loss without a queue: ours or the link's? A step down for a moment tells, if all that may be sent is sent.
@@ -404,7 +429,8 @@ impl RateController {
                 if through < self.target * (1.0 - self.loss) * 0.8 {
                     return;
                 }
-                let (rate, first) = (self.target, None);
+                // A voice may send more than the target.
+                let (rate, first) = (self.target.max(through / (1.0 - self.loss.min(0.5))), None);
                 self.doubt = Doubt::Testing { since: now, rate, through, first, last: now, bytes: 0 };
                 self.target = (rate * TEST_STEP).max(LEAST);
             }
@@ -414,10 +440,14 @@ impl RateController {
                 let now_through = bytes as f64 * 8.0 / last.since(first).as_secs_f64();
                 if now_through > through * TEST_SAME {
                     self.capacity.take(now_through);
+                    self.narrow = true;
+                    self.weather_again = 0;
                     self.step_down(now, now_through);
                 } else {
-                    self.target = self.target.max(rate);
-                    self.doubt = Doubt::Weather { until: now + TEST_AGAIN, loss: self.loss };
+                    self.target = self.target.max(rate).min(MOST);
+                    let holds = (TEST_AGAIN * (1 << self.weather_again.min(3))).min(TEST_SELDOM);
+                    self.weather_again += 1;
+                    self.doubt = Doubt::Weather { until: now + holds, loss: self.loss };
                 }
             }
             // More is lost than then: perhaps it is ours now.

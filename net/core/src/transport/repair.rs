@@ -1,8 +1,9 @@
 //! How voice is sent through the weather of a link: how long its frames are, how often each is sent. One pure decision.
 //!
-//! A datagram that is sent twice, 5 ms apart, costs what one costs again and waits 5 ms; a copy of a frame inside the next
+//! A datagram that is sent again costs what one costs and waits a few milliseconds; a copy of a frame inside the next
 //! datagram costs a third of that and waits a frame; asking again costs a round trip. Voice bears no round trip beyond
-//! a LAN's, so it is the first two, by how much is lost and how much may be sent (docs/decisions/0023).
+//! a LAN's, so it is the first two: sent again where loss is by chance, because that is soonest; copies beside where losses come in
+//! rows, because they are further apart (docs/decisions/0023, 0027).
 
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use super::Loss;
 const DATAGRAM_OVERHEAD: usize = 78;
 /// Fates before which nothing is known of a link's loss.
 const UNKNOWN: u64 = 40;
-/// Between two sendings of a datagram. Losses are independent after a moment, except in bursts.
-const SPACING: Duration = Duration::from_millis(5);
-/// The same where losses come in bursts.
-const WIDE_SPACING: Duration = Duration::from_millis(8);
-/// Mean rows of losses above which losses come in bursts.
-const BURSTS: f32 = 1.8;
+/// Between two sendings of a datagram. Losses by chance are independent after a moment.
+const SPACING: Duration = Duration::from_millis(2);
+/// The same while nothing is known of the link, and where losses come in bursts.
+const FIRST_SPACING: Duration = Duration::from_millis(5);
+const WIDE_SPACING: Duration = Duration::from_millis(7);
+/// Mean rows of losses above which they are no chance. By chance a third lost makes rows of 1.5.
+const ROWS: f32 = 1.8;
 
 /// What is known of a link.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -57,7 +59,7 @@ impl VoicePlan {
     }
 
     /// What a call begins with.
-    pub const FIRST: VoicePlan = VoicePlan::new(10, 48, 0, 1);
+    pub const FIRST: VoicePlan = VoicePlan { spacing: FIRST_SPACING, ..VoicePlan::new(10, 48, 0, 1) };
 
     /// All it sends, with every header.
     pub fn cost(&self) -> Bitrate {
@@ -73,16 +75,35 @@ const CLEAR: &[VoicePlan] = &[VoicePlan::new(10, 48, 0, 0)];
 const LIGHT: &[VoicePlan] =
     &[VoicePlan::new(10, 48, 0, 1), VoicePlan::new(10, 40, 1, 0), VoicePlan::new(20, 32, 1, 0)];
 const MEDIUM: &[VoicePlan] = &[
-    VoicePlan::new(10, 48, 1, 1),
+    VoicePlan::new(10, 48, 0, 2),
+    VoicePlan::new(10, 32, 0, 2),
     VoicePlan::new(10, 40, 0, 1),
     VoicePlan::new(20, 32, 1, 1),
     VoicePlan::new(20, 24, 1, 0),
 ];
 const HEAVY: &[VoicePlan] = &[
-    VoicePlan::new(10, 40, 1, 2),
-    VoicePlan::new(10, 40, 1, 1),
+    VoicePlan::new(10, 40, 0, 3),
+    VoicePlan::new(10, 32, 0, 3),
+    VoicePlan::new(10, 32, 0, 2),
     VoicePlan::new(20, 32, 1, 1),
     VoicePlan::new(20, 24, 1, 1),
+];
+const STORM: &[VoicePlan] = &[
+    VoicePlan::new(10, 40, 1, 3),
+    VoicePlan::new(10, 32, 1, 2),
+    VoicePlan::new(10, 32, 0, 2),
+    VoicePlan::new(20, 32, 1, 1),
+    VoicePlan::new(20, 24, 1, 1),
+];
+/// The same where losses come in rows.
+const LIGHT_ROWS: &[VoicePlan] =
+    &[VoicePlan::new(10, 40, 1, 1), VoicePlan::new(10, 40, 1, 0), VoicePlan::new(20, 32, 1, 0)];
+const HEAVY_ROWS: &[VoicePlan] = &[
+    VoicePlan::new(10, 40, 2, 2),
+    VoicePlan::new(10, 40, 2, 1),
+    VoicePlan::new(10, 40, 1, 1),
+    VoicePlan::new(20, 32, 1, 1),
+    VoicePlan::new(20, 24, 1, 0),
 ];
 /// Where nothing better fits: narrow links.
 const NARROW: &[VoicePlan] =
@@ -91,19 +112,28 @@ const NARROW: &[VoicePlan] =
 /// How to send voice in this weather.
 pub fn plan(weather: Weather) -> VoicePlan {
     let Loss { share, burst, known } = weather.loss;
+    // Unknown: twice, so that the first words come whole whatever the link is.
+    let unknown = known < UNKNOWN;
+    let rows = burst > ROWS && !unknown;
     let wanted = match share {
-        // Unknown: twice, so that the first words come whole whatever the link is.
-        _ if known < UNKNOWN => LIGHT,
+        _ if unknown => LIGHT,
         s if s < 0.004 => CLEAR,
+        s if s < 0.02 && rows => LIGHT_ROWS,
+        _ if rows => HEAVY_ROWS,
         s if s < 0.03 => LIGHT,
-        s if s < 0.15 => MEDIUM,
-        _ => HEAVY,
+        s if s < 0.14 => MEDIUM,
+        s if s < 0.26 => HEAVY,
+        _ => STORM,
     };
     let fits = |plan: &&VoicePlan| plan.cost() <= weather.budget;
     let smallest = VoicePlan::new(20, 16, 0, 0);
     let plan = wanted.iter().chain(NARROW).find(fits).copied().unwrap_or(smallest);
     // Bursts outlast close sendings.
-    let spacing = if burst > BURSTS { WIDE_SPACING } else { SPACING };
+    let spacing = match rows {
+        _ if unknown => FIRST_SPACING,
+        true => WIDE_SPACING,
+        false => SPACING,
+    };
     VoicePlan { spacing, ..plan }
 }
 
@@ -126,13 +156,15 @@ mod tests {
             (0.01, 2_000, (10, 48, 0, 1)),
             (0.01, 150, (10, 40, 1, 0)),
             (0.01, 70, (20, 32, 0, 0)),
-            (0.05, 2_000, (10, 48, 1, 1)),
+            (0.05, 2_000, (10, 48, 0, 2)),
             (0.05, 210, (10, 40, 0, 1)),
             (0.05, 200, (20, 32, 1, 1)),
             (0.05, 90, (20, 24, 1, 0)),
-            (0.2, 2_000, (10, 40, 1, 2)),
-            (0.2, 300, (10, 40, 1, 1)),
+            (0.2, 2_000, (10, 40, 0, 3)),
+            (0.2, 380, (10, 32, 0, 3)),
+            (0.2, 300, (10, 32, 0, 2)),
             (0.2, 160, (20, 24, 1, 1)),
+            (0.3, 2_000, (10, 40, 1, 3)),
             (0.9, 10, (20, 16, 0, 0)),
         ] {
             let p = plan(weather(share, 1.0, budget));
@@ -144,11 +176,21 @@ mod tests {
     #[test]
     fn a_plan_never_costs_more_than_may_be_sent() {
         for budget in 52..600 {
-            for share in [0.0, 0.005, 0.02, 0.1, 0.3] {
-                let p = plan(weather(share, 1.0, budget));
-                assert!(p.cost() <= Bitrate::kbps(budget), "{p:?} costs {:?} of {budget}", p.cost());
+            for share in [0.0, 0.005, 0.02, 0.1, 0.2, 0.3] {
+                for burst in [1.0, 5.0] {
+                    let p = plan(weather(share, burst, budget));
+                    assert!(p.cost() <= Bitrate::kbps(budget), "{p:?} costs {:?} of {budget}", p.cost());
+                }
             }
         }
+    }
+
+    #[test]
+    fn rows_of_losses_are_met_from_further_apart() {
+        let p = plan(weather(0.05, 5.0, 2_000));
+        assert_eq!((p.older, p.again, p.spacing), (2, 2, WIDE_SPACING));
+        assert_eq!(plan(weather(0.01, 3.0, 2_000)).older, 1);
+        assert_eq!(plan(weather(0.0, 3.0, 2_000)).older, 0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ahoy_base::Moment;
 use super::{Dice, Packet};
 
 /// How a path is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Path {
     /// Bits a second through the narrow place.
     pub(crate) rate: f64,

@@ -1,11 +1,19 @@
 //! A network in made-up time: a narrow link with a queue, delay, jitter, loss and changes; calls and TCP flows that share
 //! it. One step is a millisecond; the same seed gives the same world.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
-#![allow(dead_code, reason = "each test file uses its part of the world")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part of the world")]
 
 pub(crate) mod call;
 pub(crate) mod link;
+pub(crate) mod plan;
 pub(crate) mod tcp;
+pub(crate) mod voice;
 
 use std::time::Duration;
 
@@ -13,7 +21,9 @@ use ahoy_base::Moment;
 
 pub(crate) use call::{Call, Source};
 pub(crate) use link::{Link, Path};
+pub(crate) use plan::Plan;
 pub(crate) use tcp::Tcp;
+pub(crate) use voice::VoiceCall;
 
 /// Where simulated time begins.
 const BEGIN_MS: u64 = 1_000;
