@@ -13,6 +13,49 @@ const TYPES = {
   '.svg': 'image/svg+xml', '.png': 'image/png', '.woff2': 'font/woff2', '.webmanifest': 'application/manifest+json',
 }
 
+/** The frames of an IVF file: header of 32 bytes, then each frame behind 12 bytes. @param {string} name @returns {Buffer[]} */
+function clip(name) {
+  const file = readFileSync(here(`media/${name}.ivf`))
+  const frames = []
+  for (let at = 32; at + 12 <= file.length;) {
+    const size = file.readUInt32LE(at)
+    frames.push(file.subarray(at + 12, at + 12 + size))
+    at += 12 + size
+  }
+  return frames
+}
+
+/** Speaks the media socket: each stream that is watched gets a clip, in a loop. @param {import('ws').WebSocket} socket @param {() => string} me */
+function showClips(socket, me) {
+  /** @type {Map<number, {frames: Buffer[], at: number}>} */
+  const streams = new Map()
+  socket.on('message', (data, binary) => {
+    if (binary) return
+    const message = JSON.parse(String(data))
+    if (message.type === 'auth') socket.send('{"type":"ready"}')
+    if (message.type === 'key') Object.assign(streams.get(message.stream) ?? {}, { at: 0 })
+    if (message.type !== 'watch') return
+    const wanted = new Map(message.streams.map((/** @type {any} */ each) => [each.stream, each]))
+    for (const stream of streams.keys()) if (!wanted.has(stream)) streams.delete(stream)
+    for (const [stream, { peer_id, track }] of wanted) {
+      if (!streams.has(stream)) streams.set(stream, { frames: clip(track === 'screen' ? 'slide' : peer_id === me() ? 'ann' : 'mira'), at: 0 })
+    }
+  })
+  const timer = setInterval(() => {
+    for (const [stream, each] of streams) {
+      const at = each.at % each.frames.length
+      const head = Buffer.alloc(16)
+      head.writeUInt8(1, 0)
+      head.writeUInt8(at === 0 ? 1 : 0, 1)
+      head.writeUInt16LE(stream, 2)
+      head.writeUInt32LE(each.at, 4)
+      socket.send(Buffer.concat([head, /** @type {Buffer} */ (each.frames[at])]))
+      each.at += 1
+    }
+  }, 66)
+  socket.on('close', () => clearInterval(timer))
+}
+
 /** A view of golden/, made as if it were now. @param {string} name */
 export function golden(name) {
   const view = JSON.parse(readFileSync(here(`../golden/view-${name}.json`), 'utf8'))
@@ -54,7 +97,13 @@ export async function mockDaemon() {
       response.end()
     }
   })
-  const sockets = new WebSocketServer({ server, path: '/api/v1/socket' })
+  const sockets = new WebSocketServer({ noServer: true })
+  const media = new WebSocketServer({ noServer: true, perMessageDeflate: false })
+  server.on('upgrade', (request, socket, head) => {
+    const line = request.url === '/api/v1/media' ? media : sockets
+    line.handleUpgrade(request, socket, head, (ready) => line.emit('connection', ready))
+  })
+  media.on('connection', (socket) => showClips(socket, () => shown.view.me.peer_id))
   const tell = (/** @type {import('ws').WebSocket} */ socket) => {
     socket.send(JSON.stringify({ type: 'view', view: shown.view }))
     if (shown.levels) socket.send(JSON.stringify({ type: 'levels', ...shown.levels }))
@@ -77,7 +126,7 @@ export async function mockDaemon() {
       sockets.clients.forEach(tell)
     },
     close: () => {
-      sockets.clients.forEach((socket) => socket.terminate())
+      for (const socket of [...sockets.clients, ...media.clients]) socket.terminate()
       server.close()
     },
   }

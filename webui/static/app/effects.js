@@ -2,7 +2,11 @@
 
 import { ringingCall, stageCall, wantsLevels, wantsMonitor } from './derive.js'
 import { has, t } from './i18n.js'
+import { remember } from './history.js'
+import { follow, forget } from './media/tiles.js'
+import { tidyCaptures } from './pictures.js'
 import { dispatch, send } from './store.js'
+import { closeWithCall } from './views/popout.js'
 
 /**
  * @typedef {import('./state.js').State} State
@@ -44,6 +48,18 @@ export function startEffects(ways) {
       }, MERGE_MS)
     }
     const polite = state.say.polite
+    if (state.view !== before.view && state.view) {
+      remember(state.view, Date.now())
+      tidyCaptures(state.view)
+      const live = new Set(state.view.calls.flatMap((call) => call.tracks.map((track) => `${call.id} ${track.peer_id} ${track.track}`)))
+      forget((name) => live.has(name))
+      closeWithCall()
+    }
+    if (state.link !== before.link) {
+      if (state.link === 'open') follow(true)
+      else if (state.link === 'pairing') follow(false)
+    }
+    if (state.layout !== before.layout || state.corner !== before.corner) keepLook(state)
     notify(state, before)
   }
 }
@@ -59,7 +75,8 @@ function titleOf(state) {
   const ringing = ringingCall(state)
   if (ringing) return t('title.ringing', { name: ringing.peer.name })
   const call = stageCall(state)
-  if (call && call.state !== 'ended') return t('title.call', { name: call.peer.name })
+  const shown = state.view !== null && call?.tracks.some((track) => track.peer_id === state.view?.me.peer_id)
+  if (call && call.state !== 'ended') return (shown ? '● ' : '') + t('title.call', { name: call.peer.name })
   return t('app.name')
 }
 
@@ -71,9 +88,27 @@ function notify(state, before) {
   const ringing = ringingCall(state)
   if (!ringing || ringing.id === ringingCall(before)?.id || document.visibilityState === 'visible') return
   if (!('Notification' in window) || Notification.permission !== 'granted') return
-  const shown = new Notification(ringing.peer.name, { body: t('ring.voice'), tag: ringing.id, icon: '/icons/ahoy-192.png' })
+  const shown = new Notification(ringing.peer.name, { body: t(ringing.media === 'video' ? 'ring.video' : 'ring.voice'), tag: ringing.id, icon: '/icons/ahoy-192.png' })
   shown.addEventListener('click', () => {
     window.focus()
     shown.close()
   })
+}
+
+const LOOK = 'ahoy.stage'
+
+/** The stage looks next time as it was left. @param {State} state */
+function keepLook(state) {
+  try {
+    localStorage.setItem(LOOK, JSON.stringify({ layout: state.layout, corner: state.corner }))
+  } catch { /* storage is off: it looks as at first */ }
+}
+
+/** How the stage was left. */
+export function takeLook() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(LOOK) ?? '{}')
+    if (['auto', 'grid', 'speaker', 'presenter'].includes(kept.layout)) dispatch({ type: 'layout', layout: kept.layout })
+    if (['tl', 'tr', 'bl', 'br'].includes(kept.corner)) dispatch({ type: 'corner', corner: kept.corner })
+  } catch { /* not readable: it looks as at first */ }
 }

@@ -1,6 +1,8 @@
 // The keyboard: what a key does where. Single letters are off while something is typed, and can be switched off.
 
 import { contactOf, ringingCall, stageCall } from './derive.js'
+import { choices } from './layout.js'
+import { answer, dialVideo, shows, stop, toggleCamera } from './pictures.js'
 import { current, dispatch, send } from './store.js'
 
 /** @param {EventTarget|null} target */
@@ -43,7 +45,7 @@ function chord(event) {
   if (!event.altKey || !event.shiftKey) return false
   const ringing = ringingCall(state)
   if (event.code === 'Enter' && ringing) {
-    send({ do: 'answer', call: ringing.id })
+    void answer(ringing, ringing.media)
     return true
   }
   if (event.code === 'Backspace' && ringing) {
@@ -53,6 +55,10 @@ function chord(event) {
   const contact = contactOf(state, state.route.peer)
   if (event.code === 'KeyA' && contact && !stageCall(state)) {
     send({ do: 'dial', who: contact.peer_id, media: 'voice' })
+    return true
+  }
+  if (event.code === 'KeyV' && contact && contact.kind !== 'echo' && !stageCall(state)) {
+    dialVideo(contact.peer_id)
     return true
   }
   return false
@@ -79,6 +85,20 @@ function letter(event) {
       if (event.repeat) return true
       send({ do: 'mute', call: call.id, on: !call.muted })
       return true
+    case 'v':
+      if (!event.repeat && call.peer.kind !== 'echo') void toggleCamera(call)
+      return true
+    case 's':
+      if (event.repeat || call.peer.kind === 'echo' || state.view === null) return true
+      if (shows(state.view, call, 'screen')) stop(call, 'screen')
+      else dispatch({ type: 'popover', popover: state.popover === 'share' ? null : 'share' })
+      return true
+    case 'l': {
+      const all = choices(call)
+      const next = all[(all.indexOf(state.layout) + 1) % all.length]
+      if (call.tracks.length > 0 && next) dispatch({ type: 'layout', layout: next })
+      return true
+    }
     case 'f':
       void toggleFullScreen()
       return true

@@ -2,7 +2,7 @@
 
 import { render } from '../vendor/preact.mjs'
 import { effect } from '../vendor/signals.mjs'
-import { startEffects } from './effects.js'
+import { startEffects, takeLook } from './effects.js'
 import { routeOf } from './go.js'
 import { html } from './html.js'
 import { LANGUAGES, PSEUDO, use } from './i18n.js'
@@ -60,6 +60,7 @@ async function start() {
   setTransport((id, command) => line?.send({ type: 'command', id, command }) ?? false)
   watch(startEffects({ levels: (on) => void line?.send({ type: 'levels', on }) }))
   startKeys()
+  takeLook()
   const route = () => dispatch({ type: 'route', route: routeOf(location.hash) })
   window.addEventListener('hashchange', () => {
     const late = session.takeCode()

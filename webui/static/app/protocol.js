@@ -11,8 +11,10 @@
  * @typedef {'hangup_local'|'hangup_remote'|'declined'|'busy'|'cancelled'|'timeout'|'elsewhere'|'failed'|'crashed'|'lost'|'offline'|'replaced'} EndReason
  * @typedef {{kind: string, address: string, rtt_ms: number|null}} Path
  * @typedef {{word: 'good'|'fair'|'poor', text: string, playout_delay_ms: number|null, delay_ms: number|null, loss_percent: number, concealed_percent: number}} Quality
+ * @typedef {{peer_id: string, track: 'camera'|'screen', width: number|null, height: number|null, frame_rate: number|null,
+ *   bitrate_bps: number|null, frozen: boolean}} Track a picture that somebody shows
  * @typedef {{id: string, peer: Peer, direction: 'outgoing'|'incoming', media: 'voice'|'video', state: CallState,
- *   hold: {local: boolean, remote: boolean}, muted: boolean, offered_at_ms: number, active_since_ms: number|null,
+ *   hold: {local: boolean, remote: boolean}, muted: boolean, tracks: Track[], offered_at_ms: number, active_since_ms: number|null,
  *   reconnecting_since_ms: number|null, path: Path|null, quality: Quality|null,
  *   security: {words: string[], suite: string}|null,
  *   ended: {reason: EndReason, text: string, message: string|null, can_retry: boolean}|null}} Call
@@ -21,10 +23,13 @@
  *   duration_ms: number, outcome: Outcome, text: string, message: string|null, seen: boolean}} Recent
  * @typedef {{id: string, name: string, is_default: boolean}} Device
  * @typedef {{id: string, state: 'ok'|'missing'|'busy'|'no_sound', message: string|null}} Chosen
- * @typedef {{microphones: Device[], speakers: Device[], microphone: Chosen, speaker: Chosen}} Devices
+ * @typedef {{id: string, name: string, kind: 'camera'|'screen'|'window'|'portal'|'browser'|'virtual'}} VideoDevice
+ * @typedef {{id: string, state: 'ok'|'missing'|'busy'|'refused', message: string|null}} ChosenVideo
+ * @typedef {{microphones: Device[], speakers: Device[], microphone: Chosen, speaker: Chosen,
+ *   cameras: VideoDevice[], screens: VideoDevice[], camera: ChosenVideo, screen: ChosenVideo}} Devices
  * @typedef {{strangers_nearby_may_ring: boolean, visible_on_lan: boolean, ring_volume: number, single_key_shortcuts: boolean,
  *   theme: 'system'|'light'|'dark', auto_answer: 'off'|'contacts'|'all',
- *   echo_cancellation: boolean, noise_suppression: boolean, auto_gain: boolean, music: boolean}} Settings
+ *   echo_cancellation: boolean, noise_suppression: boolean, auto_gain: boolean, music: boolean, low_data: boolean, mirror_self: boolean}} Settings
  * @typedef {{id: string, browser: string, last_used_ms: number, current: boolean}} Session
  * @typedef {{id: string, text: string, works: string, do: string}} Notice
  * @typedef {{size: number, rows: string[]}} QrCode
@@ -39,15 +44,17 @@
 
 /**
  * @typedef {{do: 'set_name', name: string}
- *  |{do: 'dial', who: string, media: 'voice'}
- *  |{do: 'answer'|'hang_up'|'rejoin'|'dismiss', call: string}
+ *  |{do: 'dial', who: string, media: 'voice'|'video'}
+ *  |{do: 'answer', call: string, media?: 'voice'|'video'}
+ *  |{do: 'hang_up'|'rejoin'|'dismiss', call: string}
+ *  |{do: 'picture', call: string, track: 'camera'|'screen', on: boolean, source?: string}
  *  |{do: 'decline', call: string, message?: string}
  *  |{do: 'hold'|'mute', call: string, on: boolean}
  *  |{do: 'add_contact', card: string}
  *  |{do: 'add_nearby'|'remove_contact', peer_id: string}
  *  |{do: 'rename_contact', peer_id: string, name: string}
  *  |{do: 'verify_contact', peer_id: string, verified: boolean}
- *  |{do: 'choose_device', role: 'microphone'|'speaker', id: string}
+ *  |{do: 'choose_device', role: 'microphone'|'speaker'|'camera'|'screen', id: string}
  *  |{do: 'test_sound'|'clear_recent'|'mark_recent_seen'}
  *  |{do: 'monitor_microphone', on: boolean}
  *  |({do: 'set_settings'} & Partial<Settings>)

@@ -10,7 +10,7 @@
  * @typedef {{page: 'people'|'calls'|'settings', peer: string|null, section: string|null}} Route
  * @typedef {{kind: 'add', card: string}|{kind: 'new-call'}|{kind: 'remove', peer: string}|{kind: 'rename', peer: string}|{kind: 'connection'}
  *   |{kind: 'card'}|{kind: 'keys'}|{kind: 'clear-recent'}|{kind: 'revoke', id: string}} Dialog
- * @typedef {'devices'|'security'|'stats'} Popover
+ * @typedef {'devices'|'camera'|'share'|'layout'|'more'|'security'|'stats'} Popover
  * @typedef {{id: string, kind: 'info'|'warn', text: string, works: string, do: string}} Toast
  * @typedef {'starting'|'pairing'|'connecting'|'open'|'lost'} Link
  *
@@ -24,6 +24,8 @@
  * @property {Route} route
  * @property {string|null} stage id of the call whose stage is open
  * @property {boolean} minimised the call goes on, the person looks at something else
+ * @property {import('./layout.js').Layout} layout how the stage is laid out
+ * @property {import('./layout.js').Corner} corner where the own picture floats
  * @property {boolean} panel details beside the conversation
  * @property {Dialog|null} dialog
  * @property {Popover|null} popover
@@ -47,6 +49,8 @@
  *  |{type: 'route', route: Route}
  *  |{type: 'stage', call: string|null}
  *  |{type: 'minimise', on: boolean}
+ *  |{type: 'layout', layout: import('./layout.js').Layout}
+ *  |{type: 'corner', corner: import('./layout.js').Corner}
  *  |{type: 'panel', on: boolean}
  *  |{type: 'dialog', dialog: Dialog|null}
  *  |{type: 'popover', popover: Popover|null}
@@ -61,7 +65,7 @@
 /** @type {State} */
 export const initial = {
   link: 'starting', pairing: 'none', view: null, skew_ms: 0, levels: null, loud_at: {},
-  route: { page: 'people', peer: null, section: null }, stage: null, minimised: false, panel: false,
+  route: { page: 'people', peer: null, section: null }, stage: null, minimised: false, layout: 'auto', corner: 'br', panel: false,
   dialog: null, popover: null, replying: null, search: '', first: null, toasts: [], closed: [], pending: {}, problem: null,
   say: { polite: [], assertive: '' },
 }
@@ -99,6 +103,8 @@ export function update(state, event) {
       }
     case 'stage': return { ...state, stage: event.call, minimised: false, popover: null }
     case 'minimise': return { ...state, minimised: event.on, popover: null }
+    case 'layout': return { ...state, layout: event.layout }
+    case 'corner': return { ...state, corner: event.corner }
     case 'panel': return { ...state, panel: event.on }
     case 'dialog': return { ...state, dialog: event.dialog, popover: null, problem: null }
     case 'popover': return { ...state, popover: event.popover }
@@ -176,6 +182,7 @@ function announcements(state, before, view) {
   const polite = [...state.say.polite]
   for (const call of view.calls) {
     const was = before?.calls.find((each) => each.id === call.id)
+    if (was) polite.push(...pictureNews(was, call))
     if (was?.state === call.state && was.hold.remote === call.hold.remote) continue
     const say = (/** @type {string} */ key) => `${key}|${call.peer.name}`
     if (call.state === 'ringing_in') assertive = say('say.incoming')
@@ -189,6 +196,14 @@ function announcements(state, before, view) {
   const mic = view.devices.microphone
   if (before && mic.state !== 'ok' && before.devices.microphone.state === 'ok' && mic.message) assertive = mic.message
   return { polite, assertive }
+}
+
+/** What is said of the other's pictures. @param {Call} was @param {Call} call @returns {string[]} */
+function pictureNews(was, call) {
+  if (call.state !== 'active') return []
+  const shows = (/** @type {Call} */ of, /** @type {string} */ track) => of.tracks.some((each) => each.peer_id === call.peer.peer_id && each.track === track)
+  return ['camera', 'screen'].filter((track) => shows(was, track) !== shows(call, track))
+    .map((track) => 'say.' + track + (shows(call, track) ? '_on|' : '_off|') + call.peer.name)
 }
 
 /** @param {State} state @param {LevelsMessage} levels @param {number} now_ms @returns {State} */

@@ -27,7 +27,10 @@ for (const theme of /** @type {const} */ (['light', 'dark'])) {
     test(`axe finds nothing: ${theme}, ${size}`, async () => {
       const context = await browser.newContext({ viewport, colorScheme: theme, reducedMotion: 'reduce' })
       await context.addInitScript(() => {
-        if (location.protocol === 'http:') localStorage.setItem('ahoy.token', 'mock')
+        if (location.protocol !== 'http:') return
+        localStorage.setItem('ahoy.token', 'mock')
+        // Each scene begins as a new page does.
+        localStorage.removeItem('ahoy.stage')
       })
       const page = await context.newPage()
       /** @type {string[]} */

@@ -34,6 +34,24 @@ export const SCENES = [
   { name: 'ended-offline', view: 'ended-offline' },
   { name: 'no-sound', view: 'no-sound', hash: () => '#/settings/devices' },
   { name: 'device-lost', view: 'device-lost' },
+  { name: 'incoming-video', view: 'incoming-video', hash: (view) => '#/people/' + mira(view) },
+  { name: 'calling-video', view: 'calling-video' },
+  { name: 'video', view: 'video', levels: loud },
+  { name: 'video-theirs', view: 'video-theirs', levels: loud },
+  { name: 'video-mine', view: 'video-mine' },
+  { name: 'video-grid', view: 'video', levels: loud, press: ['l'] },
+  { name: 'video-share', view: 'video-share', levels: loud },
+  { name: 'video-presenting', view: 'video-presenting', levels: loud },
+  { name: 'video-both-share', view: 'video-both-share' },
+  { name: 'video-poor', view: 'video-poor', levels: loud },
+  { name: 'video-reconnecting', view: 'video-reconnecting' },
+  { name: 'camera-busy', view: 'camera-busy' },
+  { name: 'camera-menu', view: 'video', click: '[data-opens=camera]' },
+  { name: 'share-menu', view: 'video', press: ['s'] },
+  { name: 'layout-menu', view: 'video-share', click: '.tr [data-opens=layout]' },
+  { name: 'more-menu', view: 'video', click: '[data-opens=more]' },
+  { name: 'video-stats', view: 'video', click: '.brr [data-opens=stats]' },
+  { name: 'devices-settings', view: 'home', hash: () => '#/settings/devices' },
   { name: 'first-run', view: 'first-run' },
   ...['profile', 'calls', 'appearance', 'network', 'browsers', 'about'].map((part) => ({ name: 'settings-' + part, view: 'home', hash: () => '#/settings/' + part })),
   { name: 'dialog-card', view: 'home', click: '.me' },
@@ -59,5 +77,8 @@ export async function open(page, daemon, scene) {
   // What narrow windows do not show can't be pressed there.
   const target = page.locator(scene.click ?? 'body').first()
   if (scene.click && await target.isVisible()) await target.click()
-  await page.waitForTimeout(120)
+  // Pictures that are on are drawn before anybody looks.
+  const pictures = view.calls.some((/** @type {any} */ call) => call.tracks.length > 0 && call.state !== 'ended')
+  if (pictures) await page.waitForSelector('.tile.live, .share-pic .pic', { timeout: 5000 })
+  await page.waitForTimeout(pictures ? 500 : 120)
 }

@@ -12,7 +12,10 @@ for (const [size, viewport] of Object.entries({ wide: { width: 1280, height: 800
   for (const theme of /** @type {const} */ (['light', 'dark'])) {
     const context = await browser.newContext({ viewport, colorScheme: theme, reducedMotion: 'reduce' })
     await context.addInitScript(() => {
-      if (location.protocol === 'http:') localStorage.setItem('ahoy.token', 'mock')
+      if (location.protocol !== 'http:') return
+      localStorage.setItem('ahoy.token', 'mock')
+      // Each scene begins as a new page does.
+      localStorage.removeItem('ahoy.stage')
     })
     const page = await context.newPage()
     page.on('console', (message) => message.type() === 'error' && console.error(message.text()))

@@ -3,6 +3,7 @@
 import { eventsWith, runningCall, shortName } from '../derive.js'
 import { html } from '../html.js'
 import { day, daysBetween, duration, fullDate, t, time } from '../i18n.js'
+import { dialVideo } from '../pictures.js'
 import { dispatch, now, send } from '../store.js'
 import { Back, iconOf } from './home.js'
 import { Avatar, Icon, Copy } from './parts.js'
@@ -23,8 +24,10 @@ export function Conversation({ state, view, contact }) {
       <${Avatar} peer=${contact.peer_id} name=${contact.name} online=${contact.presence === 'online'} echo=${echo} />
       <div class="chx"><h2>${contact.name}</h2><p>${echo ? t('echo.line') : html`<${Trust} contact=${contact} /><span class="dot"></span>${t(contact.nearby ? 'people.on-network' : 'presence.' + contact.presence)}`}</p></div>
       <div class="acts">
-        <button type="button" class="act prim" disabled=${busy || contact.verified === 'changed'} onClick=${dial} aria-keyshortcuts="Alt+Shift+A"
-          aria-label=${t('call.voice-to', { name: contact.name })}><${Icon} name="i-phone" /><span>${t('call.voice')}</span></button>
+        <button type="button" class=${'act' + (echo ? ' prim' : '')} disabled=${busy || contact.verified === 'changed'} onClick=${dial} aria-keyshortcuts="Alt+Shift+A"
+          aria-label=${t('call.voice-to', { name: contact.name })} title=${t('call.voice-to', { name: contact.name })}><${Icon} name="i-phone" />${echo && html`<span>${t('call.voice')}</span>`}</button>
+        ${!echo && html`<button type="button" class="act prim" disabled=${busy || contact.verified === 'changed'} onClick=${() => dialVideo(contact.peer_id)} aria-keyshortcuts="Alt+Shift+V"
+          aria-label=${t('call.video-to', { name: contact.name })}><${Icon} name="i-video" /><span>${t('call.video')}</span></button>`}
         ${!echo && html`<button type="button" class="icb" aria-label=${t('panel.open')} aria-expanded=${state.panel} onClick=${() => dispatch({ type: 'panel', on: !state.panel })}><${Icon} name="i-panel-right" /></button>`}
       </div></header>
     <${Log} view=${view} contact=${contact} />

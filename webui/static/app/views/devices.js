@@ -2,6 +2,7 @@
 
 import { html } from '../html.js'
 import { t } from '../i18n.js'
+import { cannot } from '../media/tiles.js'
 import { levels, send } from '../store.js'
 import { Icon, Meter } from './parts.js'
 
@@ -21,6 +22,20 @@ export function DevicePicker({ devices, inCall }) {
     <div class="meter-row">${inCall ? html`<span>${t('devices.heard')}</span><${Meter} of="speaker" label=${t('devices.heard')} />`
       : html`<span class="grow"></span>`}<button type="button" class="btn" onClick=${() => send({ do: 'test_sound' })}><${Icon} name="i-volume-2" small />${t('devices.test')}</button></div>
   </div>`
+}
+
+/** Cameras: those of this computer, and the browser's own. @param {{devices: Devices, onChoose: (id: string) => void}} props */
+export function CameraPicker({ devices, onChoose }) {
+  const { cameras, camera } = devices
+  const list = cannot.value.encode ? cameras.filter((each) => each.kind !== 'browser')
+    : [...cameras.filter((each) => each.kind !== 'browser'), { id: 'browser', name: t('camera.browser'), kind: 'browser' }]
+  const known = list.some((device) => device.id === camera.id)
+  return html`<div class="pick"><label for="pick-camera"><${Icon} name="i-video" small />${t('devices.camera')}</label>
+    <select id="pick-camera" class="field" value=${camera.id} aria-describedby=${camera.message ? 'pick-camera-trouble' : undefined}
+      onChange=${(/** @type {any} */ event) => onChoose(event.currentTarget.value)}>
+      ${!known && html`<option value=${camera.id} selected>${camera.id === 'default' ? t('camera.none') : camera.id}</option>`}
+      ${list.map((device) => html`<option value=${device.id} key=${device.id} selected=${camera.id === device.id}>${device.name}</option>`)}</select>
+    ${camera.message && html`<p class="warn" id="pick-camera-trouble" role="status">${camera.message}</p>`}</div>`
 }
 
 /** Whether the microphone has given nothing at all for 8 s. */

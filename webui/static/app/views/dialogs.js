@@ -53,20 +53,25 @@ function Add({ card, problem }) {
 function NewCall({ view, problem }) {
   const [text, setText] = useState('')
   const known = [...view.contacts, ...view.nearby.filter((each) => !each.known)].filter((each) => matches(each.name, text))
-  const dial = (/** @type {string} */ who) => send({ do: 'dial', who, media: 'voice' })
+  const dial = (/** @type {string} */ who, /** @type {'voice'|'video'} */ media) => send({ do: 'dial', who, media })
+  const start = (/** @type {'voice'|'video'} */ media) => {
+    const first = known[0]
+    if (first && known.length === 1) dial(first.peer_id, media)
+    else if (text.trim() !== '') dial(cardIn(text) ?? text.trim(), media)
+  }
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault()
-    const first = known[0]
-    if (first && known.length === 1) dial(first.peer_id)
-    else if (text.trim() !== '') dial(cardIn(text) ?? text.trim())
+    start('voice')
   }
   return html`<${Modal} title=${t('people.new-call')} onClose=${close}><form onSubmit=${submit}>
     <label for="who">${t('new.who')}</label>
     <div class="line"><input id="who" class="field" autocomplete="off" spellcheck=${false} placeholder=${t('new.placeholder')} value=${text} onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
-      <button class="btn prim" disabled=${text.trim() === ''}><${Icon} name="i-phone" small />${t('call.voice')}</button></div>
+      <button class="btn prim" disabled=${text.trim() === ''}><${Icon} name="i-phone" small />${t('call.voice')}</button>
+      <button type="button" class="btn" disabled=${text.trim() === ''} onClick=${() => start('video')}><${Icon} name="i-video" small />${t('call.video-short')}</button></div>
     <${Refusal} problem=${problem} />
-    <ul class="pick-list" role="list">${known.slice(0, 8).map((each) => html`<li key=${each.peer_id}><button type="button" class="row" onClick=${() => dial(each.peer_id)}>
-      <${Avatar} peer=${each.peer_id} name=${each.name || '?'} echo=${'kind' in each && each.kind === 'echo'} /><span class="rx"><span class="rn">${each.name || t('people.unnamed')}</span></span><${Icon} name="i-phone" /></button></li>`)}</ul></form></${Modal}>`
+    <ul class="pick-list" role="list">${known.slice(0, 8).map((each) => html`<li key=${each.peer_id} class="row-line"><button type="button" class="row" aria-label=${t('call.voice-to', { name: each.name || t('people.unnamed') })} onClick=${() => dial(each.peer_id, 'voice')}>
+      <${Avatar} peer=${each.peer_id} name=${each.name || '?'} echo=${'kind' in each && each.kind === 'echo'} /><span class="rx"><span class="rn">${each.name || t('people.unnamed')}</span></span><${Icon} name="i-phone" /></button>
+      ${!('kind' in each && each.kind === 'echo') && html`<button type="button" class="icb" aria-label=${t('call.video-to', { name: each.name || t('people.unnamed') })} onClick=${() => dial(each.peer_id, 'video')}><${Icon} name="i-video" /></button>`}</li>`)}</ul></form></${Modal}>`
 }
 
 /** @param {{peer: string, name: string, problem?: import('../protocol.js').Problem}} props */
@@ -99,7 +104,7 @@ export function Connection({ view }) {
 }
 
 function Keys() {
-  const keys = [['M', 'keys.mute'], [t('keys.space'), 'keys.talk'], ['F', 'keys.full'], ['Ctrl K', 'keys.search'], ['Alt Shift A', 'keys.call'],
+  const keys = [['M', 'keys.mute'], [t('keys.space'), 'keys.talk'], ['V', 'keys.camera'], ['S', 'keys.share'], ['L', 'keys.layout'], ['F', 'keys.full'], ['Ctrl K', 'keys.search'], ['Alt Shift A', 'keys.call'], ['Alt Shift V', 'keys.video'],
     ['Alt Shift Enter', 'keys.answer'], ['Alt Shift ⌫', 'keys.decline'], ['F6', 'keys.card'], ['?', 'keys.help']]
   return html`<${Modal} title=${t('keys.show')} onClose=${close}><dl class="keys">${keys.map(([key, what]) => html`<div key=${what}><dt><kbd>${key}</kbd></dt><dd>${t(String(what))}</dd></div>`)}</dl></${Modal}>`
 }

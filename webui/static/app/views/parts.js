@@ -71,7 +71,7 @@ export function Popover({ label, onClose, class: name, children }) {
   useLayoutEffect(() => {
     const opener = document.activeElement
     const first = box.current?.querySelector('button, input, select')
-    if (first instanceof HTMLElement) first.focus()
+    if (first instanceof HTMLElement) first.focus({ preventScroll: true })
     return () => {
       if (opener instanceof HTMLElement && opener.isConnected) opener.focus()
     }

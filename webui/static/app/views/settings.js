@@ -5,7 +5,8 @@ import { ago, t } from '../i18n.js'
 import { dispatch, now, send } from '../store.js'
 import { useState } from '../../vendor/hooks.mjs'
 import { Connection } from './dialogs.js'
-import { DevicePicker } from './devices.js'
+import { PictureSwitches } from './call-menus.js'
+import { CameraPicker, DevicePicker } from './devices.js'
 import { Back } from './home.js'
 import { Copy, Icon, Qr, Switch } from './parts.js'
 
@@ -56,6 +57,8 @@ function DevicesPart({ view }) {
   const voice = (/** @type {'echo_cancellation'|'noise_suppression'|'auto_gain'} */ what) =>
     html`<${Switch} label=${t('sound.' + what)} hint=${t('sound.' + what + '-hint')} on=${view.settings[what] && !music} disabled=${music} onChange=${set(what)} />`
   return html`<section class="box"><${DevicePicker} devices=${view.devices} /></section>
+    <section class="box"><${CameraPicker} devices=${view.devices} onChoose=${(/** @type {string} */ id) => send({ do: 'choose_device', role: 'camera', id })} />
+      <${PictureSwitches} view=${view} /></section>
     <section class="box">${voice('echo_cancellation')}${voice('noise_suppression')}${voice('auto_gain')}
       <${Switch} label=${t('sound.music')} hint=${t('sound.music-hint')} on=${music} onChange=${set('music')} /></section>`
 }

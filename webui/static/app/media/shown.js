@@ -1,0 +1,106 @@
+// One stream of pictures in the worker: its decoder, and the canvases it is drawn on.
+
+import { CODECS } from './frame.js'
+
+/**
+ * @typedef {object} Ways
+ * @property {(seq: number) => void} seen all frames up to this one were shown or passed over
+ * @property {() => void} key only a key frame helps
+ * @property {(width: number, height: number) => void} size the picture has these pixels from now on
+ * @property {() => void} cannot this browser can't decode it
+ */
+
+export class Shown {
+  /** @param {Ways} ways */
+  constructor(ways) {
+    this.ways = ways
+    /** @type {Map<number, OffscreenCanvas>} */
+    this.canvases = new Map()
+    /** @type {VideoDecoder|null} */
+    this.decoder = null
+    this.kind = 0
+    this.whole = false
+    /** Frames inside the decoder, oldest first. @type {{seq: number, timestamp: number}[]} */
+    this.inside = []
+    this.clock = 0
+    this.width = 0
+    this.height = 0
+  }
+
+  /** Draws on this canvas too, at once with what another one shows. @param {number} id @param {OffscreenCanvas} canvas */
+  add(id, canvas) {
+    const [other] = this.canvases.values()
+    this.canvases.set(id, canvas)
+    if (other && this.width > 0) this.draw(canvas, other)
+  }
+
+  /** @param {import('./frame.js').Frame} frame */
+  push(frame) {
+    if (frame.key && (this.decoder === null || this.kind !== frame.kind)) this.open(frame.kind)
+    if (this.decoder === null || (!frame.key && !this.whole)) {
+      this.ways.seen(frame.seq)
+      if (this.kind !== -1) this.ways.key()
+      return
+    }
+    if (frame.key) this.whole = true
+    // Timestamps only tell frames apart here: a frame is shown as soon as it is decoded.
+    const timestamp = (this.clock += 1)
+    this.inside.push({ seq: frame.seq, timestamp })
+    this.decoder.decode(new EncodedVideoChunk({ type: frame.key ? 'key' : 'delta', timestamp, data: frame.data }))
+  }
+
+  /** @param {number} kind */
+  open(kind) {
+    this.close()
+    const codec = CODECS[kind]
+    if (codec === undefined || typeof VideoDecoder === 'undefined') {
+      this.kind = -1
+      this.ways.cannot()
+      return
+    }
+    const decoder = new VideoDecoder({
+      output: (picture) => {
+        if (decoder === this.decoder) this.show(picture)
+        picture.close()
+      },
+      error: () => {
+        if (decoder !== this.decoder) return
+        this.close()
+        this.ways.key()
+      },
+    })
+    decoder.configure({ codec, optimizeForLatency: true })
+    this.decoder = decoder
+    this.kind = kind
+  }
+
+  /** @param {VideoFrame} picture */
+  show(picture) {
+    if (picture.displayWidth !== this.width || picture.displayHeight !== this.height) {
+      this.width = picture.displayWidth
+      this.height = picture.displayHeight
+      this.ways.size(this.width, this.height)
+    }
+    for (const canvas of this.canvases.values()) this.draw(canvas, picture)
+    let seq = -1
+    while (this.inside[0] && this.inside[0].timestamp <= picture.timestamp) seq = this.inside.shift()?.seq ?? seq
+    if (seq >= 0) this.ways.seen(seq)
+  }
+
+  /** @param {OffscreenCanvas} canvas @param {CanvasImageSource} picture */
+  draw(canvas, picture) {
+    if (canvas.width !== this.width) canvas.width = this.width
+    if (canvas.height !== this.height) canvas.height = this.height
+    // One that lost its context shows the next frame.
+    canvas.getContext('2d', { alpha: false })?.drawImage(picture, 0, 0, this.width, this.height)
+  }
+
+  /** Gives back the decoder; a key frame opens another. */
+  close() {
+    if (this.decoder && this.decoder.state !== 'closed') this.decoder.close()
+    this.decoder = null
+    this.whole = false
+    this.inside = []
+    this.kind = 0
+  }
+}
