@@ -4,6 +4,7 @@
 //! means and browsers assume. No thread, clock, device or packet; libvpx is behind `vpx_encoder.rs` and `vpx_decoder.rs`.
 
 pub mod barcode;
+mod jpeg;
 mod picture;
 mod references;
 mod test_card;
@@ -13,6 +14,7 @@ mod vpx_encoder;
 mod vpx_header;
 mod y4m;
 
+pub use jpeg::jpeg;
 pub use picture::{Picture, psnr};
 pub use references::Layers;
 pub use test_card::{FIELDS, TestCard};

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahoy_base::{EncodedVideo, Moment, VideoCodec, VideoSize, VideoTrack};
+use ahoy_codec::CodecError;
+use ahoy_codec::video::VpxDecoder;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +25,7 @@ use super::routes::Refused;
 use super::socket::{End, authenticate, say_bye, still_signed_in};
 use super::state::WebState;
 use crate::clock;
-use crate::video::hub::{BrowserWish, TrackKey, VideoReader};
+use crate::video::hub::{BrowserWish, TrackKey, VideoReader, Viewed};
 
 /// Frames of a stream that a page has not said it saw: a quarter of a second at 30 a second. A page that shows pictures
 /// is one or two behind.
@@ -96,6 +98,16 @@ struct Page {
 struct Stream {
     reader: VideoReader,
     unseen: VecDeque<u32>,
+    /// Where the page can't decode: the decoder that does, made by the first frame.
+    jpeg: Option<Option<VpxDecoder>>,
+}
+
+/// A frame on its way to the page.
+struct Outgoing {
+    stream: u16,
+    viewed: Viewed,
+    /// Takes it to JPEG first.
+    jpeg: Option<Option<VpxDecoder>>,
 }
 
 /// A track that this page captures.
@@ -190,7 +202,9 @@ impl Page {
             track: stream.track.into(),
         };
         self.streams.retain(|number, stream| {
-            wanted.get(number).is_some_and(|wanted| key(wanted) == stream.reader.key())
+            wanted.get(number).is_some_and(|wanted| {
+                key(wanted) == stream.reader.key() && wanted.jpeg == stream.jpeg.is_some()
+            })
         });
         for (number, wanted) in wanted {
             let size = VideoSize { width: wanted.width, height: wanted.height };
@@ -198,7 +212,10 @@ impl Page {
                 Some(stream) => stream.reader.resize(size),
                 None => {
                     let reader = self.state.video.watch(now, key(wanted), size, self.wake.clone());
-                    self.streams.insert(number, Stream { reader, unseen: VecDeque::new() });
+                    self.streams.insert(
+                        number,
+                        Stream { reader, unseen: VecDeque::new(), jpeg: wanted.jpeg.then_some(None) },
+                    );
                 }
             }
         }
@@ -240,7 +257,7 @@ impl Page {
                 Ok(())
             }
             // A page encodes VP8: the one that every browser encodes quickly.
-            FrameKind::Vp9 => Err(End::Gone),
+            FrameKind::Vp9 | FrameKind::Jpeg => Err(End::Gone),
         }
     }
 
@@ -287,23 +304,46 @@ impl Page {
                     // The low half is enough to tell one of the last few from another.
                     let seq = viewed.frame.seq as u32;
                     stream.unseen.push_back(seq);
-                    let header = FrameHeader {
-                        kind: viewed.frame.codec.into(),
-                        key: viewed.frame.is_key(),
-                        jumped: viewed.jumped,
-                        stream: *number,
-                        seq,
-                        capture_us: u64::try_from(viewed.frame.media_time.as_micros()).unwrap_or(u64::MAX),
-                    };
-                    round.push(header.message(&viewed.frame.data));
+                    round.push(Outgoing { stream: *number, viewed, jpeg: stream.jpeg.take() });
                 }
             }
             if round.is_empty() {
                 return Ok(());
             }
-            for message in round {
-                self.send(Message::Binary(message.into())).await?;
+            for outgoing in round {
+                self.send_frame(outgoing).await?;
             }
+        }
+    }
+
+    async fn send_frame(&mut self, outgoing: Outgoing) -> Result<(), End> {
+        let Outgoing { stream, viewed, jpeg } = outgoing;
+        let mut header = FrameHeader {
+            kind: viewed.frame.codec.into(),
+            key: viewed.frame.is_key(),
+            jumped: viewed.jumped,
+            stream,
+            seq: viewed.frame.seq as u32,
+            capture_us: u64::try_from(viewed.frame.media_time.as_micros()).unwrap_or(u64::MAX),
+        };
+        let Some(decoder) = jpeg else {
+            return self.send(Message::Binary(header.message(&viewed.frame.data).into())).await;
+        };
+        let (kind, key) = (FrameKind::Jpeg, true);
+        let done = tokio::task::spawn_blocking(move || to_jpeg(decoder, &viewed)).await;
+        // A task that panicked is a frame that could not be decoded.
+        let (decoder, picture) = done.unwrap_or((None, Err(CodecError::BadFrame)));
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.jpeg = Some(decoder);
+            if picture.is_err() {
+                stream.unseen.pop_back();
+                stream.reader.start_over((self.state.times.now)());
+            }
+        }
+        header = FrameHeader { kind, key, ..header };
+        match picture {
+            Ok(Some(picture)) => self.send(Message::Binary(header.message(&picture).into())).await,
+            Ok(None) | Err(_) => Ok(()),
         }
     }
 
@@ -320,6 +360,25 @@ impl Page {
             // Gone, or too slow to be of use to anybody; it comes back.
             Ok(Err(_)) | Err(_) => Err(End::Gone),
         }
+    }
+}
+
+/// Decodes a frame and encodes what it shows; the decoder goes on with the next.
+fn to_jpeg(
+    decoder: Option<VpxDecoder>,
+    viewed: &Viewed,
+) -> (Option<VpxDecoder>, Result<Option<Vec<u8>>, CodecError>) {
+    // A key frame may come with another codec.
+    let kept = decoder.filter(|_| !(viewed.frame.is_key() && viewed.jumped));
+    let decoder = match kept.map_or_else(|| VpxDecoder::new(viewed.frame.codec), Ok) {
+        Ok(decoder) => decoder,
+        Err(error) => return (None, Err(error)),
+    };
+    let mut decoder = decoder;
+    match decoder.decode(&viewed.frame.data) {
+        Ok(Some(picture)) => (Some(decoder), ahoy_codec::video::jpeg(&picture).map(Some)),
+        Ok(None) => (Some(decoder), Ok(None)),
+        Err(error) => (None, Err(error)),
     }
 }
 

@@ -57,6 +57,9 @@ pub(crate) struct WatchedStream {
     pub(crate) width: u16,
     /// Its height.
     pub(crate) height: u16,
+    /// The page can't decode video: it wants each frame as JPEG.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) jpeg: bool,
 }
 
 /// What the daemon says on the media socket, in words.
@@ -141,6 +144,8 @@ pub(super) enum FrameKind {
     Vp8,
     /// A frame of VP9.
     Vp9,
+    /// A picture as JPEG, for a page that asked for that.
+    Jpeg,
     /// From the page: it has shown, or passed over, all frames of the stream up to this one. No bytes follow.
     Seen,
 }
@@ -150,6 +155,7 @@ impl FrameKind {
         match self {
             FrameKind::Vp8 => 1,
             FrameKind::Vp9 => 2,
+            FrameKind::Jpeg => 3,
             FrameKind::Seen => 16,
         }
     }
@@ -158,6 +164,7 @@ impl FrameKind {
         match byte {
             1 => Some(FrameKind::Vp8),
             2 => Some(FrameKind::Vp9),
+            3 => Some(FrameKind::Jpeg),
             16 => Some(FrameKind::Seen),
             _ => None,
         }

@@ -230,3 +230,37 @@ async fn who_sends_what_is_no_frame_is_closed_and_its_source_ends() {
         assert_eq!(source.frames.recv().await, None);
     }
 }
+
+#[tokio::test]
+async fn a_page_that_decodes_no_video_is_sent_pictures() {
+    use ahoy_codec::video::{Content, EncoderConfig, Picture, Speed, VpxEncoder};
+    let daemon = Daemon::start().await;
+    let mut page = daemon.viewer().await;
+    let mut wish = watch(&[(9, 640)]);
+    wish["streams"][0]["jpeg"] = json!(true);
+    say(&mut page, &wish).await;
+    daemon.until_viewers(true).await;
+    let size = VideoSize { width: 64, height: 48 };
+    let mut encoder = VpxEncoder::new(EncoderConfig {
+        codec: VideoCodec::Vp8,
+        content: Content::Camera,
+        size,
+        bitrate: Bitrate::kbps(200),
+        frame_rate: 30,
+        speed: Speed::Fastest,
+    })
+    .unwrap();
+    for n in 0..3_u64 {
+        let time = Duration::from_millis(33 * n);
+        let frame = encoder.encode(&Picture::black(size), time).unwrap().unwrap();
+        daemon.state.video.publish((TIMES.now)(), KEY, &Arc::new(frame));
+        let Heard::Frame(3, _, 9, seq, _, file) = hear(&mut page).await else { panic!("no picture") };
+        assert_eq!(u64::from(seq), n);
+        assert!(file.starts_with(&[0xff, 0xd8]) && file.ends_with(&[0xff, 0xd9]), "a whole JPEG");
+    }
+    // What can't be decoded asks for a key frame, and no picture is sent of it.
+    let mut demand = daemon.state.video.demand(KEY);
+    let asked = demand.borrow().keys;
+    daemon.publish(50);
+    demand.wait_for(|demand| demand.keys > asked).await.unwrap();
+}

@@ -120,6 +120,6 @@ export class Encoded {
  */
 export function fit(width, height, most) {
   const scale = Math.min(1, most.width / width, most.height / height)
-  const even = (/** @type {number} */ length) => Math.max(2, 2 * Math.round((length * scale) / 2))
+  const even = (/** @type {number} */ length) => Math.max(2, 2 * Math.floor((length * scale + 1e-6) / 2))
   return { width: even(width), height: even(height) }
 }

@@ -2,7 +2,7 @@
 
 export const HEADER = 16
 /** Byte 0. */
-export const KIND = { vp8: 1, vp9: 2, seen: 16 }
+export const KIND = { vp8: 1, vp9: 2, jpeg: 3, seen: 16 }
 /** What a decoder is told for a kind. @type {Record<number, string>} */
 export const CODECS = { 1: 'vp8', 2: 'vp09.00.10.08' }
 /** What a page's own pictures are numbered on the way up. */

@@ -1,6 +1,6 @@
 // One stream of pictures in the worker: its decoder, and the canvases it is drawn on.
 
-import { CODECS } from './frame.js'
+import { CODECS, KIND } from './frame.js'
 
 /**
  * @typedef {object} Ways
@@ -36,6 +36,7 @@ export class Shown {
 
   /** @param {import('./frame.js').Frame} frame */
   push(frame) {
+    if (frame.kind === KIND.jpeg) return void this.still(frame)
     if (frame.key && (this.decoder === null || this.kind !== frame.kind)) this.open(frame.kind)
     if (this.decoder === null || (!frame.key && !this.whole)) {
       this.ways.seen(frame.seq)
@@ -47,6 +48,17 @@ export class Shown {
     const timestamp = (this.clock += 1)
     this.inside.push({ seq: frame.seq, timestamp })
     this.decoder.decode(new EncodedVideoChunk({ type: frame.key ? 'key' : 'delta', timestamp, data: frame.data }))
+  }
+
+  /** Where the browser decodes no video, the daemon does: each frame is a JPEG. @param {import('./frame.js').Frame} frame */
+  async still(frame) {
+    try {
+      const picture = await createImageBitmap(new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (frame.data)], { type: 'image/jpeg' }))
+      this.resize(picture.width, picture.height)
+      for (const canvas of this.canvases.values()) this.draw(canvas, picture)
+      picture.close()
+    } catch { /* a broken one: the next follows at once */ }
+    this.ways.seen(frame.seq)
   }
 
   /** @param {number} kind */
@@ -63,9 +75,10 @@ export class Shown {
         if (decoder === this.decoder) this.show(picture)
         picture.close()
       },
-      error: () => {
+      error: (error) => {
         if (decoder !== this.decoder) return
         this.close()
+        if (error.name === 'NotSupportedError') return this.ways.cannot()
         this.ways.key()
       },
     })
@@ -76,15 +89,19 @@ export class Shown {
 
   /** @param {VideoFrame} picture */
   show(picture) {
-    if (picture.displayWidth !== this.width || picture.displayHeight !== this.height) {
-      this.width = picture.displayWidth
-      this.height = picture.displayHeight
-      this.ways.size(this.width, this.height)
-    }
+    this.resize(picture.displayWidth, picture.displayHeight)
     for (const canvas of this.canvases.values()) this.draw(canvas, picture)
     let seq = -1
     while (this.inside[0] && this.inside[0].timestamp <= picture.timestamp) seq = this.inside.shift()?.seq ?? seq
     if (seq >= 0) this.ways.seen(seq)
+  }
+
+  /** @param {number} width @param {number} height */
+  resize(width, height) {
+    if (width === this.width && height === this.height) return
+    this.width = width
+    this.height = height
+    this.ways.size(width, height)
   }
 
   /** @param {OffscreenCanvas} canvas @param {CanvasImageSource} picture */

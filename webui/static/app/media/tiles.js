@@ -13,13 +13,15 @@ import { scriptUrl } from '../trusted.js'
 export const sizes = signal({})
 /** What this browser can't do with pictures, found out by trying. @type {import('@preact/signals-core').Signal<{decode: boolean, encode: boolean}>} */
 export const cannot = signal({
-  decode: !('VideoDecoder' in globalThis) || !('transferControlToOffscreen' in (globalThis.HTMLCanvasElement?.prototype ?? {})),
+  decode: !('transferControlToOffscreen' in (globalThis.HTMLCanvasElement?.prototype ?? {})),
   encode: !('VideoEncoder' in globalThis),
 })
 
 /** Canvases come and go together when the stage changes; the daemon hears of it once. */
 const SETTLE_MS = 40
 
+/** The daemon decodes for this browser, and sends each picture as JPEG. */
+let jpeg = !('VideoDecoder' in globalThis)
 /** @type {Worker|null} */
 let worker = null
 /** @type {Map<number, Tile>} */
@@ -99,6 +101,7 @@ function schedule() {
 function watch() {
   timer = 0
   const streams = watched([...tiles.values()].filter((tile) => tile.visible && tile.canvas.ownerDocument.visibilityState === 'visible'))
+    .map((stream) => (jpeg ? { ...stream, jpeg } : stream))
   const text = JSON.stringify(streams)
   if (text === told) return
   told = text
@@ -126,7 +129,10 @@ function heard(message) {
     const name = [...numbers].find(([, number]) => number === message.stream)?.[0]
     if (name) sizes.value = { ...sizes.value, [name]: { width: message.width, height: message.height } }
   }
-  if (message.type === 'cannot') cannot.value = { ...cannot.value, [message.what]: true }
+  if (message.type === 'cannot' && message.what === 'decode') {
+    jpeg = true
+    schedule()
+  } else if (message.type === 'cannot') cannot.value = { ...cannot.value, [message.what]: true }
 }
 
 /** What was drawn of pictures that are over says nothing about those that come. @param {(name: string) => boolean} live */

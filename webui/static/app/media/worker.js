@@ -6,7 +6,7 @@ import { KIND, read, write } from './frame.js'
 import { Shown } from './shown.js'
 
 /**
- * @typedef {{stream: number, call: string, peer_id: string, track: 'camera'|'screen', width: number, height: number}} Watched
+ * @typedef {{stream: number, call: string, peer_id: string, track: 'camera'|'screen', width: number, height: number, jpeg?: boolean}} Watched
  * @typedef {{type: 'open', token: string}|{type: 'close'}
  *  |{type: 'watch', streams: Watched[]}
  *  |{type: 'add', stream: number, id: number, canvas: OffscreenCanvas}

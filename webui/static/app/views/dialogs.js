@@ -69,7 +69,7 @@ function NewCall({ view, problem }) {
       <button class="btn prim" disabled=${text.trim() === ''}><${Icon} name="i-phone" small />${t('call.voice')}</button>
       <button type="button" class="btn" disabled=${text.trim() === ''} onClick=${() => start('video')}><${Icon} name="i-video" small />${t('call.video-short')}</button></div>
     <${Refusal} problem=${problem} />
-    <ul class="pick-list" role="list">${known.slice(0, 8).map((each) => html`<li key=${each.peer_id} class="row-line"><button type="button" class="row" aria-label=${t('call.voice-to', { name: each.name || t('people.unnamed') })} onClick=${() => dial(each.peer_id, 'voice')}>
+    <ul class="pick-list" role="list">${known.slice(0, 8).map((each) => html`<li key=${each.peer_id} class="row-line"><button type="button" class="row" onClick=${() => dial(each.peer_id, 'voice')}>
       <${Avatar} peer=${each.peer_id} name=${each.name || '?'} echo=${'kind' in each && each.kind === 'echo'} /><span class="rx"><span class="rn">${each.name || t('people.unnamed')}</span></span><${Icon} name="i-phone" /></button>
       ${!('kind' in each && each.kind === 'echo') && html`<button type="button" class="icb" aria-label=${t('call.video-to', { name: each.name || t('people.unnamed') })} onClick=${() => dial(each.peer_id, 'video')}><${Icon} name="i-video" /></button>`}</li>`)}</ul></form></${Modal}>`
 }
