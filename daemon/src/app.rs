@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_base::{CallId, Moment, PeerId};
-use ahoy_call::{CallEvent, CommandError, Standing, Transaction, words};
-use ahoy_net::Multiaddr;
+use ahoy_call::{CallEvent, CommandError, Fault, Network, ProxyFault, Standing, Transaction, words};
+use ahoy_net::{Multiaddr, ProxyTrouble, Reached, Source};
 use ahoy_net_core::session::PathInfo;
 use ahoy_net_core::wire::card::Card;
 use ahoy_net_core::wire::signal::MediaKind;
@@ -19,6 +19,7 @@ use crate::clock;
 use crate::figures::Meters;
 use crate::identity::Identity;
 use crate::node::{Host, NetNews, Node};
+use crate::ports;
 use crate::random;
 use crate::safety;
 use crate::store::{ContactRow, Store};
@@ -39,7 +40,9 @@ const RECENT_LINES: usize = 200;
 /// Commands whose answer is awaited; a page has one or two under way.
 const MAX_PENDING: usize = 256;
 /// Addresses that are kept of a contact: a machine has a handful, old ones fall off.
-const MAX_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 16;
+/// Addresses of our card; more would make its QR code hard to read.
+const CARD_ADDRESSES: usize = ahoy_net_core::wire::card::MAX_ADDRESSES;
 /// Names that devices without a place in the address book said; older ones are forgotten.
 const MAX_NAMES: usize = 512;
 /// How long a clean stop may take; the contract says 2 s to the end of the process.
@@ -73,6 +76,8 @@ struct Desk {
     names_order: VecDeque<PeerId>,
     listening: Vec<Multiaddr>,
     mdns: bool,
+    keeps_ports: bool,
+    reached: Reached,
     last_error: Option<String>,
     notices: Vec<Notice>,
     paths: BTreeMap<CallId, PathInfo>,
@@ -82,7 +87,7 @@ struct Desk {
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     meters: Meters,
     /// Peers the network shall keep a stream to, decided while the node was busy.
-    to_connect: Vec<(PeerId, Vec<Multiaddr>)>,
+    to_connect: Vec<(PeerId, Vec<Multiaddr>, Source)>,
     dirty: bool,
     /// A call changed: whoever hears of it and asks finds it in the view.
     urgent: bool,
@@ -100,6 +105,8 @@ pub(crate) struct Parts {
     pub(crate) echo: PeerId,
     pub(crate) invite: [u8; 16],
     pub(crate) mdns: bool,
+    /// Whether ports are kept for the next start: nobody said which to use.
+    pub(crate) keeps_ports: bool,
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -128,6 +135,8 @@ impl App {
             names_order: VecDeque::new(),
             listening: Vec::new(),
             mdns: parts.mdns,
+            keeps_ports: parts.keeps_ports,
+            reached: Reached::default(),
             last_error: None,
             notices: parts.notices,
             paths: BTreeMap::new(),
@@ -193,8 +202,11 @@ impl App {
     }
 
     fn connect_waiting(&mut self) {
-        for (peer, addresses) in std::mem::take(&mut self.desk.to_connect) {
-            self.node.net().add_addresses(peer, addresses);
+        for (peer, addresses, source) in std::mem::take(&mut self.desk.to_connect) {
+            if let Some(invite) = self.desk.rows.get(&peer).and_then(|row| row.invite) {
+                self.node.net().invited_by(peer, invite);
+            }
+            self.node.net().add_addresses(peer, addresses, source);
             self.node.net().connect(peer);
         }
     }
@@ -230,6 +242,7 @@ impl App {
             settings: desk.settings.clone(),
             listening: desk.listening.iter().map(ToString::to_string).collect(),
             mdns: desk.mdns,
+            network: desk.network(),
             last_error: desk.last_error.clone(),
             notices: desk.notices.clone(),
         };
@@ -332,9 +345,10 @@ impl App {
         if let Some(name) = found.name {
             self.desk.remember_name(found.peer, &name);
         }
-        self.node.net().add_addresses(found.peer, found.addresses);
+        self.node.net().add_addresses(found.peer, found.addresses, Source::Card);
         if let Some(invite) = found.invite {
             self.desk.remember_invite(found.peer, invite);
+            self.node.net().invited_by(found.peer, invite);
             self.node.greet(found.peer, &self.desk);
         }
         let call = CallId::from_bytes(random::bytes());
@@ -450,8 +464,39 @@ impl Desk {
         shown.into_iter().map(|a| format!("{a}/p2p/{}", self.identity.peer)).collect()
     }
 
+    /// What is known of the network, for its diagnosis.
+    fn network(&self) -> Network {
+        let reached = self.reached;
+        let proxy = reached.proxy.map(|trouble| match trouble {
+            ProxyTrouble::Unreachable => ProxyFault::Unreachable,
+            ProxyTrouble::Authentication => ProxyFault::Authentication,
+            ProxyTrouble::Refused(status) => ProxyFault::Refused(status),
+            ProxyTrouble::Garbled => ProxyFault::Garbled,
+        });
+        Network {
+            addresses: self.listening.iter().filter(|a| !ahoy_net::is_loopback(a)).count(),
+            udp: reached.udp,
+            straight: reached.straight,
+            relays: (reached.relays, reached.known_relays),
+            bootstraps: (reached.bootstraps, reached.known_bootstraps),
+            table: reached.table,
+            proxy,
+        }
+    }
+
+    /// What a card carries: those first that somebody far away can use, without ourselves at their end.
+    fn card_addresses(&self) -> Vec<String> {
+        let mut shown: Vec<&Multiaddr> =
+            self.listening.iter().filter(|a| !ahoy_net::is_loopback(a)).collect();
+        if shown.is_empty() {
+            shown = self.listening.iter().collect();
+        }
+        shown.sort_by_key(|a| (!ahoy_net::is_global(a), ahoy_net::is_relayed(a)));
+        shown.into_iter().take(CARD_ADDRESSES).map(ToString::to_string).collect()
+    }
+
     fn card(&self) -> String {
-        let addresses = self.public_addresses().into_iter().take(MAX_ADDRESSES).collect();
+        let addresses = self.card_addresses();
         let card = Card { peer: self.identity.peer, name: self.name.clone(), addresses, invite: self.invite };
         card.sign(&self.identity.signing_key)
     }
@@ -478,7 +523,8 @@ impl Desk {
             added_at_ms: row.added_at_ms,
         };
         let addresses = row.addresses.iter().filter_map(|a| a.parse().ok()).collect();
-        self.to_connect.push((row.peer, addresses));
+        // The newest that worked stand first.
+        self.to_connect.push((row.peer, addresses, Source::Worked));
         self.contacts.insert(row.peer, contact);
         self.rows.insert(row.peer, row);
     }
@@ -587,16 +633,15 @@ impl Desk {
         }
     }
 
-    /// Addresses that worked are dialled first next time.
+    /// Addresses that worked, or that the device told, are dialled first next time, the newest before the others.
     fn remember_addresses(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
         let Some(row) = self.rows.get_mut(&peer) else { return };
         let mut all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        all.retain(|a| !row.addresses.contains(a));
-        if all.is_empty() {
+        all.extend(row.addresses.iter().filter(|a| !all.contains(a)).cloned().collect::<Vec<_>>());
+        all.truncate(MAX_ADDRESSES);
+        if all == row.addresses {
             return;
         }
-        all.extend(row.addresses.iter().cloned());
-        all.truncate(MAX_ADDRESSES);
         row.addresses = all;
         if let Err(error) = self.store.put_contact(row) {
             tracing::warn!(%error, "addresses of a contact were not kept");
@@ -674,6 +719,14 @@ impl Host for Desk {
         self.rows.get(&peer).and_then(|row| row.invite).or_else(|| self.invites.get(&peer).copied())
     }
 
+    fn addresses_for(&self, peer: PeerId) -> Vec<Multiaddr> {
+        if !self.rows.contains_key(&peer) {
+            return Vec::new();
+        }
+        let useful = |a: &&Multiaddr| !ahoy_net::is_loopback(a);
+        self.listening.iter().filter(useful).take(ahoy_net::MAX_ROW).cloned().collect()
+    }
+
     fn commit(&mut self, transaction: Transaction) {
         if let Err(error) = self.store.commit(&transaction) {
             tracing::warn!(%error, "calls can't be written down");
@@ -706,7 +759,8 @@ impl Host for Desk {
             CallEvent::Ended(reason) => {
                 self.paths.remove(&call);
                 self.muted.remove(&call);
-                ("ended", json!({ "reason": reason.code(), "detail": reason.detail() }))
+                let fault = self.network().fault_behind(&reason).map(Fault::code);
+                ("ended", json!({ "reason": reason.code(), "detail": reason.detail(), "network": fault }))
             }
         };
         let mut traced = json!({ "call": call.to_string() });
@@ -739,14 +793,22 @@ impl Host for Desk {
     fn on_net(&mut self, at: Moment, news: NetNews) {
         self.dirty = true;
         match news {
-            NetNews::Addresses(addresses) => self.listening = addresses,
+            NetNews::Addresses(addresses) => {
+                if self.keeps_ports && addresses.iter().any(|a| !ahoy_net::is_relayed(a)) {
+                    // Without it the next start takes other ports, no more.
+                    let _ = self.store.set_value(ports::key(), &ports::to_keep(&addresses));
+                }
+                self.listening = addresses;
+            }
+            NetNews::ReachedAt(peer, address) => self.remember_addresses(peer, &[address]),
+            NetNews::Reached(reached) => self.reached = reached,
             NetNews::Nearby(peer, addresses) => {
                 self.remember_addresses(peer, &addresses);
                 if self.nearby.insert(peer) {
                     self.trace.event(at, "peer_found", json!({ "peer": peer.to_string() }));
                     self.tell(at, "peer_found", None, json!({ "peer_id": peer.to_string() }));
                 }
-                self.to_connect.push((peer, addresses));
+                self.to_connect.push((peer, addresses, Source::Lan));
             }
             NetNews::NearbyGone(peer) => {
                 self.nearby.remove(&peer);
@@ -758,10 +820,22 @@ impl Host for Desk {
                 self.tell(at, "peer_up", None, json!({ "peer_id": peer.to_string() }));
             }
             NetNews::Down(peer) => self.tell(at, "peer_down", None, json!({ "peer_id": peer.to_string() })),
-            NetNews::Named(peer, name, invite) => {
+            NetNews::Named(peer, name, invite, addresses) => {
                 self.remember_name(peer, &name);
                 if invite == Some(self.invite) {
                     self.on_invited(peer, &name);
+                }
+                if self.contacts.contains_key(&peer) && !addresses.is_empty() {
+                    // What worked stays first.
+                    let mut all: Vec<Multiaddr> = self
+                        .rows
+                        .get(&peer)
+                        .and_then(|row| row.addresses.first()?.parse().ok())
+                        .into_iter()
+                        .collect();
+                    all.extend(addresses.iter().cloned());
+                    self.remember_addresses(peer, &all);
+                    self.to_connect.push((peer, addresses, Source::Told));
                 }
             }
             NetNews::Warning(text) => self.last_error = Some(text),

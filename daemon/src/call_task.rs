@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, PeerId};
-use ahoy_net::{Link, Net};
+use ahoy_net::{Link, Net, PathKind};
 use ahoy_net_core::session::{
     Input, NewLink, Output, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats, VoicePlan,
 };
@@ -203,6 +203,7 @@ impl Driver {
                 Output::Handshake(bytes) => self.report(TaskEvent::Handshake(bytes)).await,
                 Output::Event(event) => self.report(TaskEvent::Session(event)).await,
                 Output::Dial(addresses) => addresses.into_iter().for_each(|a| self.dial(a)),
+                Output::DialWithoutUdp(kind) => self.dial_without_udp(kind),
                 Output::LinkHello { link, bytes } => self.send_hello(link, bytes),
                 Output::CloseLink { link, why } => {
                     if let Some(link) = self.links.remove(&link) {
@@ -236,6 +237,14 @@ impl Driver {
         let (net, peer, events) = (self.net.clone(), self.peer, self.link_events.clone());
         self.jobs.spawn(async move {
             let result = net.dial_link(peer, address).await;
+            let _ = events.send(LinkEvent::Dialed(result)).await;
+        });
+    }
+
+    fn dial_without_udp(&mut self, kind: PathKind) {
+        let (net, peer, events) = (self.net.clone(), self.peer, self.link_events.clone());
+        self.jobs.spawn(async move {
+            let result = net.dial_without_udp(peer, kind).await;
             let _ = events.send(LinkEvent::Dialed(result)).await;
         });
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ahoy_net::{Proxy, ProxyError, RelayRole};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -28,8 +29,8 @@ pub(crate) const KEYS: [Key; 19] = [
     Key { name: "listen", default: "", kind: Kind::List },
     Key { name: "mdns", default: "on", kind: Kind::Value },
     Key { name: "bootstrap", default: "", kind: Kind::List },
-    Key { name: "relay", default: "off", kind: Kind::Ignored("off") },
-    Key { name: "proxy", default: "", kind: Kind::Later("") },
+    Key { name: "relay", default: "", kind: Kind::Value },
+    Key { name: "proxy", default: "", kind: Kind::Value },
     Key { name: "auto-answer", default: "", kind: Kind::Value },
     Key { name: "policy", default: "", kind: Kind::Later("") },
     Key { name: "trace", default: "", kind: Kind::Value },
@@ -109,6 +110,10 @@ pub(crate) struct Config {
     pub(crate) mdns: bool,
     /// Multiaddresses with `/p2p/…` to join the network at.
     pub(crate) bootstrap: Vec<String>,
+    /// Whom this device carries calls of others for.
+    pub(crate) relay: RelayRole,
+    /// The HTTP proxy on the way out: told, or named by the environment as for other programs.
+    pub(crate) proxy: Option<Proxy>,
     /// Who is answered without a click; `None`: as the page's settings say.
     pub(crate) auto_answer: Option<AutoAnswer>,
     /// Where the trace goes.
@@ -162,6 +167,8 @@ impl Config {
             listen: values.list("listen"),
             mdns: values.switch("mdns")?,
             bootstrap: values.list("bootstrap"),
+            relay: values.relay()?,
+            proxy: values.proxy(env)?,
             auto_answer: values.auto_answer()?,
             trace: values.text("trace").map(PathBuf::from),
             log: values.text("log").unwrap_or_else(|| "info".to_owned()),
@@ -242,6 +249,31 @@ impl Values {
         Ok(Some(answer))
     }
 
+    fn relay(&self) -> Result<RelayRole, UiError> {
+        match self.text("relay").as_deref() {
+            None => Ok(RelayRole::WhenPublic),
+            Some("off") => Ok(RelayRole::Off),
+            Some("contacts") => Ok(RelayRole::Contacts),
+            Some("public") => Ok(RelayRole::Public),
+            Some(other) => Err(self.bad("relay", other, "off, contacts or public")),
+        }
+    }
+
+    fn proxy(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Proxy>, UiError> {
+        match self.text("proxy").as_deref() {
+            None => Ok(Proxy::from_environment(env)),
+            Some("none") => Ok(None),
+            // The password stays out of every message.
+            Some(text) => text.parse().map(Some).map_err(|error: ProxyError| {
+                UiError::new(
+                    format!("{} names no proxy: {error}.", self.stands("proxy")),
+                    "Nothing was changed.",
+                    "Write http://HOST:PORT, with NAME:PASSWORD@ before the host if it wants them, or none.",
+                )
+            }),
+        }
+    }
+
     fn place(&self) -> Result<PathChoice, UiError> {
         Ok(PathChoice {
             data: self.text("data").map(PathBuf::from),
@@ -278,6 +310,12 @@ impl Values {
     fn effective(&self, paths: &Paths) -> Vec<Effective> {
         let line = |key: &Key| {
             let (value, origin) = match self.0.get(key.name) {
+                Some((values, origin)) if key.name == "proxy" => {
+                    // Without name and password.
+                    let shown =
+                        |text: &String| text.parse().map_or_else(|_| text.clone(), |p: Proxy| p.to_string());
+                    (values.last().map(shown).unwrap_or_default(), *origin)
+                }
                 Some((values, origin)) => (values.join(" "), *origin),
                 None if key.name == "data" => (paths.data.display().to_string(), Origin::Default),
                 None => (key.default.to_owned(), Origin::Default),
@@ -408,6 +446,8 @@ mod tests {
                 "ui" => Some("9"),
                 "no-ui" | "mdns" => Some("on"),
                 "auto-answer" => Some("all"),
+                "relay" => Some("public"),
+                "proxy" => Some("http://x:1"),
                 _ => Some("x"),
             },
         };
@@ -468,13 +508,34 @@ mod tests {
 
     #[test]
     fn what_this_version_lacks_is_said_and_refused_where_it_would_be_relied_on() {
-        let plain = resolve(&[("camera", "null"), ("relay", "off")], &[], "").unwrap();
+        let plain = resolve(&[("camera", "null")], &[], "").unwrap();
         assert!(plain.later.is_empty());
-        let wishes = resolve(&[("camera", "default"), ("relay", "public")], &[], "").unwrap();
-        assert_eq!(wishes.later, ["--camera", "--relay"]);
-        for (key, value) in [("proxy", "http://x"), ("policy", "p.toml")] {
-            let error = resolve(&[(key, value)], &[], "").unwrap_err();
-            assert!(error.what.contains(&format!("--{key}")), "{error}");
+        let wishes = resolve(&[("camera", "default")], &[], "").unwrap();
+        assert_eq!(wishes.later, ["--camera"]);
+        let error = resolve(&[("policy", "p.toml")], &[], "").unwrap_err();
+        assert!(error.what.contains("--policy"), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_is_told_or_found_in_the_environment_and_its_password_is_never_shown() {
+        let env = [("HTTPS_PROXY", "http://corp:3128")];
+        assert_eq!(resolve(&[], &env, "").unwrap().proxy.unwrap().to_string(), "http://corp:3128");
+        assert_eq!(resolve(&[("proxy", "none")], &env, "").unwrap().proxy, None);
+        let told = resolve(&[("proxy", "http://ann:secret@own:1")], &env, "").unwrap();
+        assert_eq!(told.proxy.as_ref().unwrap().to_string(), "http://own:1");
+        assert_eq!(shown(&told, "proxy"), ("http://own:1".to_owned(), Origin::Flag));
+        let error = resolve(&[("proxy", "socks5://ann:secret@x")], &[], "").unwrap_err();
+        assert!(error.what.contains("--proxy") && !error.what.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn whom_it_relays_for_is_one_of_three_and_by_default_up_to_the_network() {
+        for (value, role) in
+            [("off", RelayRole::Off), ("contacts", RelayRole::Contacts), ("public", RelayRole::Public)]
+        {
+            assert_eq!(resolve(&[("relay", value)], &[], "").unwrap().relay, role);
         }
+        assert_eq!(resolve(&[], &[], "").unwrap().relay, RelayRole::WhenPublic);
+        assert!(resolve(&[("relay", "all")], &[], "").is_err());
     }
 }

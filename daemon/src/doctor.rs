@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::clock;
 use crate::config::DEFAULT_PORT;
 use crate::paths::{Paths, private_file};
-use crate::view::{ChosenDevice, DeviceState, View};
+use crate::view::{ChosenDevice, DeviceState, NetworkFault, View};
 
 /// Start of 2026: a clock before it is wrong, because this program was written later.
 const EARLIEST_MS: u64 = 1_767_225_600_000;
@@ -73,6 +73,7 @@ pub(crate) fn examine(paths: &Paths, running: Option<&Running<'_>>) -> Vec<Check
             checks.push(addresses(view));
             checks.push(media_ports(view));
             checks.push(nearby(view));
+            checks.extend(view.ready.faults.iter().map(network));
         }
     }
     checks
@@ -239,6 +240,12 @@ fn nearby(view: &View) -> Check {
     good("nearby", "People nearby", format!("Looked for; {} found.", view.nearby.len()))
 }
 
+fn network(fault: &NetworkFault) -> Check {
+    let state = if fault.broken { CheckState::Broken } else { CheckState::Weak };
+    let text = format!("{}. {}", fault.text, fault.works);
+    check(state, &fault.code, "Reaching others", text, Some(fault.mend.clone()))
+}
+
 /// The first of [`browsers`] that is installed, as a whole path.
 pub(crate) fn installed_browser() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -291,6 +298,14 @@ mod tests {
         assert_eq!(state_of(&view, "sound-port"), CheckState::Broken);
         assert_eq!(state_of(&view, "nearby"), CheckState::Weak);
         assert_eq!(state_of(&view, "addresses"), CheckState::Weak);
+        view.ready.faults = vec![NetworkFault {
+            code: "udp_blocked".into(),
+            broken: false,
+            text: "This network lets no UDP through".into(),
+            works: "Calls go over TCP.".into(),
+            mend: "Let Ahoy use UDP in the firewall.".into(),
+        }];
+        assert_eq!(state_of(&view, "udp_blocked"), CheckState::Weak);
         view.ready.listening.clear();
         assert_eq!(state_of(&view, "addresses"), CheckState::Broken);
         assert_eq!(wall_clock(0).state, CheckState::Weak);

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ahoy_base::{CallId, Moment, PeerId};
 use ahoy_call::{AutoAnswer, CallEvent, Calls, CallsConfig, CommandError, Restored, Standing, Transaction};
-use ahoy_net::{Multiaddr, NetConfig};
+use ahoy_net::{Multiaddr, NetConfig, ReachConfig};
 use ahoy_net_core::session::PathInfo;
 use tokio::sync::{mpsc, oneshot};
 
@@ -35,7 +35,7 @@ pub(crate) async fn start(identity: &Identity, owner: PeerId) -> Result<Vec<Mult
         media_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         mdns: false,
         bootstrap: Vec::new(),
-        agent: concat!("ahoy-echo/", env!("CARGO_PKG_VERSION")).to_owned(),
+        reach: ReachConfig::default(),
         clock: clock::now,
     };
     let (net, net_events) = ahoy_net::start(config).await?;
@@ -93,6 +93,11 @@ impl Host for EchoHost {
 
     fn invite_of(&self, _: PeerId) -> Option<[u8; 16]> {
         None
+    }
+
+    /// It lives on loopback, and its owner knows where.
+    fn addresses_for(&self, _: PeerId) -> Vec<Multiaddr> {
+        Vec::new()
     }
 
     /// Nothing is kept: an echo has no past.

@@ -16,6 +16,7 @@ mod identity;
 mod node;
 mod notify;
 mod paths;
+mod ports;
 mod qr;
 mod random;
 mod run;

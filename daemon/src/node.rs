@@ -9,7 +9,7 @@ use ahoy_base::{CallId, MessageId, Moment, PeerId};
 use ahoy_call::{
     AutoAnswer, CallEvent, Calls, Command, CommandError, Input, Output, SessionCommand, Standing, Transaction,
 };
-use ahoy_net::{Multiaddr, Net, NetEvent};
+use ahoy_net::{Multiaddr, Net, NetEvent, Reached};
 use ahoy_net_core::session::{LocalIdentity, PathInfo, SessionConfig, SessionEvent};
 use ahoy_net_core::wire::signal::{Envelope, Signal};
 use tokio::sync::mpsc;
@@ -32,6 +32,8 @@ pub(crate) trait Host {
     fn my_name(&self) -> String;
     /// The invitation of the card that `peer` gave to this person, if they gave one.
     fn invite_of(&self, peer: PeerId) -> Option<[u8; 16]>;
+    /// Where `peer` may reach this device, best first; nothing for those who may not know.
+    fn addresses_for(&self, peer: PeerId) -> Vec<Multiaddr>;
     /// Stores durably before it returns. A failure is the host's to report; the call goes on in memory.
     fn commit(&mut self, transaction: Transaction);
     /// A call changed.
@@ -56,8 +58,12 @@ pub(crate) enum NetNews {
     Up(PeerId),
     /// It can't any more.
     Down(PeerId),
-    /// A device said its name, and maybe the invitation of the card that it was given.
-    Named(PeerId, String, Option<[u8; 16]>),
+    /// A device said its name, maybe the invitation of the card that it was given, and where it is reached.
+    Named(PeerId, String, Option<[u8; 16]>, Vec<Multiaddr>),
+    /// A device was reached at an address.
+    ReachedAt(PeerId, Multiaddr),
+    /// How well this device is reached changed.
+    Reached(Reached),
     /// Something works less well than it could, in plain words.
     Warning(String),
 }
@@ -201,6 +207,8 @@ impl Node {
                     task.send(TaskInput::Candidates(candidates.clone()));
                 }
                 host.on_net(now, NetNews::Addresses(addresses));
+                // Contacts learn where we are reached now.
+                self.greet_all(host);
             }
             NetEvent::Nearby { peer, addresses } => {
                 host.on_net(now, NetNews::Nearby(peer, addresses));
@@ -217,7 +225,9 @@ impl Node {
                 self.calls.handle(now, wall_ms, Input::PeerDown(peer));
                 host.on_net(now, NetNews::Down(peer));
             }
-            NetEvent::DialFailed { peer, why } => {
+            NetEvent::ReachedAt { peer, address } => host.on_net(now, NetNews::ReachedAt(peer, address)),
+            NetEvent::Reached(reached) => host.on_net(now, NetNews::Reached(reached)),
+            NetEvent::DialFailed { peer, why, .. } => {
                 self.calls.handle(now, wall_ms, Input::DialFailed { peer, why });
             }
             NetEvent::Signal { peer, bytes } => self.on_signal(now, peer, &bytes, host),
@@ -235,7 +245,16 @@ impl Node {
             }
         };
         match (envelope.body, envelope.call) {
-            (Signal::Hello { name, invite, .. }, _) => host.on_net(now, NetNews::Named(from, name, invite)),
+            (Signal::Hello { name, invite, addresses, .. }, _) => {
+                let addresses = addresses.into_iter().filter_map(|a| Multiaddr::try_from(a).ok()).collect();
+                let stranger = host.standing(from) == Standing::Stranger;
+                host.on_net(now, NetNews::Named(from, name, invite, addresses));
+                if stranger && host.standing(from) != Standing::Stranger {
+                    // Whoever shows our card's invitation is told who we are.
+                    self.net.connect(from);
+                    self.greet(from, host);
+                }
+            }
             (Signal::Handshake { bytes }, Some(call)) => {
                 let of_peer = self.calls.calls().any(|c| c.id() == call && c.peer() == from);
                 if let (true, Some(task)) = (of_peer, self.tasks.get(&call)) {
@@ -325,7 +344,9 @@ impl Node {
 
     /// Says who we are to a device with an open stream; to others it is said when theirs opens.
     pub(crate) fn greet(&self, peer: PeerId, host: &dyn Host) {
-        if !self.up.contains(&peer) {
+        // Strangers are told nothing, unless this person went to them.
+        let known = host.standing(peer) != Standing::Stranger || host.invite_of(peer).is_some();
+        if !self.up.contains(&peer) || !known {
             return;
         }
         let hello = Signal::Hello {
@@ -333,6 +354,7 @@ impl Node {
             version: PROTOCOL_VERSION,
             agent: concat!("ahoy/", env!("CARGO_PKG_VERSION")).to_owned(),
             invite: host.invite_of(peer),
+            addresses: host.addresses_for(peer).iter().map(Multiaddr::to_vec).collect(),
         };
         self.send(peer, &self.unnumbered(None, hello));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_call::{Calls, CallsConfig};
-use ahoy_net::{Multiaddr, Net, NetConfig, NetEvent, Protocol};
+use ahoy_net::{Multiaddr, Net, NetConfig, NetEvent, Protocol, ReachConfig, Source};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -20,6 +20,7 @@ use crate::echo;
 use crate::identity::{FolderLock, Identity};
 use crate::node::Node;
 use crate::notify;
+use crate::ports;
 use crate::random;
 use crate::store::Store;
 use crate::trace::Trace;
@@ -68,7 +69,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
     }
     let mut notices: Vec<Notice> = config.later.iter().map(|what| not_yet(what)).collect();
 
-    let (net, net_events) = start_net(&config, &identity, settings.visible_on_lan).await?;
+    let (net, net_events) = start_net(&config, &identity, &store, settings.visible_on_lan).await?;
     let (audio_events_in, audio_events) = mpsc::channel(MAX_AUDIO_EVENTS);
     let chosen = |flag: &Option<String>, key| -> Result<String, UiError> {
         let kept = || store.value(key);
@@ -95,7 +96,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
 
     let echo_identity = Identity::load_or_create(&config.paths.echo_identity())?;
     match echo::start(&echo_identity, identity.peer).await {
-        Ok(addresses) => net.add_addresses(echo_identity.peer, addresses),
+        Ok(addresses) => net.add_addresses(echo_identity.peer, addresses, Source::Told),
         Err(error) => {
             tracing::warn!(%error, "the Echo contact can't be reached");
             notices.push(Notice {
@@ -121,6 +122,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
         echo: echo_identity.peer,
         invite: invite(&store)?,
         mdns: config.mdns,
+        keeps_ports: config.listen.is_empty(),
         notices,
         identity,
     };
@@ -156,10 +158,11 @@ async fn serve(config: Config) -> Result<(), UiError> {
 async fn start_net(
     config: &Config,
     identity: &Identity,
+    store: &Store,
     visible: bool,
 ) -> Result<(Net, mpsc::Receiver<NetEvent>), UiError> {
     let listen = if config.listen.is_empty() {
-        NetConfig::any_address()
+        ports::remembered(store)?
     } else {
         config.listen.iter().map(|text| address(text)).collect::<Result<_, _>>()?
     };
@@ -170,7 +173,12 @@ async fn start_net(
         listen,
         mdns: config.mdns && visible,
         bootstrap,
-        agent: concat!("ahoy/", env!("CARGO_PKG_VERSION")).to_owned(),
+        reach: ReachConfig {
+            relay: config.relay,
+            proxy: config.proxy.clone(),
+            invite: Some(invite(store)?),
+            wall_ms: clock::wall_ms,
+        },
         clock: clock::now,
     };
     ahoy_net::start(net_config).await.map_err(|error| cannot("The network can't be used", &error))

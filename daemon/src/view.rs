@@ -87,6 +87,26 @@ pub(crate) struct Ready {
     pub(crate) last_error: Option<String>,
     /// Whether people nearby are looked for.
     pub(crate) mdns: bool,
+    /// What is wrong between this device and the others, the first to mend first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) faults: Vec<NetworkFault>,
+}
+
+/// One thing that is wrong with the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NetworkFault {
+    /// Stable word.
+    pub(crate) code: String,
+    /// Whether calls to other computers fail because of it.
+    pub(crate) broken: bool,
+    /// What happened.
+    pub(crate) text: String,
+    /// What still works.
+    pub(crate) works: String,
+    /// What to do.
+    #[serde(rename = "do")]
+    pub(crate) mend: String,
 }
 
 /// Whether people can ring, in a word.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ahoy_base::{CallId, PeerId};
-use ahoy_call::{Alert, Call, EndReason, words};
+use ahoy_call::{Alert, Call, EndReason, Fault, Network, Weight, words};
 use ahoy_net_core::session::PathInfo;
 use ahoy_net_core::wire::signal::MediaKind;
 
@@ -13,9 +13,9 @@ use crate::echo;
 use crate::node::Node;
 use crate::view::{
     AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, ChosenVideo, Contact, Device, DeviceState,
-    Devices, Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, Notice, PathKind, PathView,
-    PeerKind, Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent, Security, Settings,
-    Verified, VideoDeviceState, View, from_word,
+    Devices, Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, NetworkFault, Notice, PathKind,
+    PathView, PeerKind, Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent, Security,
+    Settings, Verified, VideoDeviceState, View, from_word,
 };
 
 /// Everything a view is made of.
@@ -33,6 +33,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) settings: Settings,
     pub(crate) listening: Vec<String>,
     pub(crate) mdns: bool,
+    pub(crate) network: Network,
     pub(crate) last_error: Option<String>,
     pub(crate) notices: Vec<Notice>,
 }
@@ -89,6 +90,7 @@ pub(crate) fn empty(me: PeerId) -> View {
             media_ports: Vec::new(),
             last_error: None,
             mdns: false,
+            faults: Vec::new(),
         },
         contacts: Vec::new(),
         nearby: Vec::new(),
@@ -154,6 +156,18 @@ fn ready(sources: &Sources<'_>) -> Ready {
         media_ports: ports,
         last_error: sources.last_error.clone(),
         mdns: sources.mdns,
+        faults: sources.network.faults().into_iter().map(fault).collect(),
+    }
+}
+
+fn fault(fault: Fault) -> NetworkFault {
+    let said = fault.words();
+    NetworkFault {
+        code: fault.code().to_owned(),
+        broken: fault.weight() == Weight::Broken,
+        text: said.what,
+        works: said.works,
+        mend: said.todo,
     }
 }
 
@@ -165,7 +179,7 @@ fn call_view(sources: &Sources<'_>, call: &Call) -> CallView {
     let figures = sources.node.figures(call.id());
     CallView {
         id: call.id(),
-        ended: call.end().map(|reason| ended(reason, call, &name)),
+        ended: call.end().map(|reason| ended(reason, call, &name, &sources.network)),
         peer: CallPeer {
             peer_id: peer,
             name,
@@ -209,7 +223,7 @@ pub(crate) fn media(media: MediaKind) -> Media {
     }
 }
 
-fn ended(reason: &EndReason, call: &Call, name: &str) -> Ended {
+fn ended(reason: &EndReason, call: &Call, name: &str, network: &Network) -> Ended {
     let message = match reason {
         EndReason::Declined(message) => message.clone(),
         EndReason::HangupLocal
@@ -225,6 +239,12 @@ fn ended(reason: &EndReason, call: &Call, name: &str) -> Ended {
         | EndReason::Offline => None,
     };
     let mut said = words::ended(reason, call.direction(), name);
+    if let Some(fault) = network.fault_behind(reason) {
+        // The mend on this side, in the words of `ahoy doctor`.
+        let here = fault.words();
+        said.works = format!("{}.", here.what);
+        said.todo = here.todo;
+    }
     if message.is_some() {
         // The page shows the message by itself.
         said.works.clear();

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ahoy_net_core::find::Way;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
@@ -13,6 +14,64 @@ pub fn is_loopback(address: &Multiaddr) -> bool {
         Protocol::Ip6(ip) => ip.is_loopback(),
         _ => false,
     })
+}
+
+/// The IP address that an address begins with.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of libp2p's protocols two are IP")]
+pub(crate) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
+/// The IP address and port that an address begins with.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of libp2p's protocols two have ports")]
+pub(crate) fn socket_of(address: &Multiaddr) -> Option<SocketAddr> {
+    match address.iter().nth(1)? {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(SocketAddr::new(ip_of(address)?, port)),
+        _ => None,
+    }
+}
+
+/// Whether an address leads through a relay.
+pub fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|p| p == Protocol::P2pCircuit)
+}
+
+/// Straight, or through a relay.
+pub(crate) fn way_of(address: &Multiaddr) -> Way {
+    if is_relayed(address) { Way::Relayed } else { Way::Straight }
+}
+
+/// Whether anybody on the internet could reach it: not loopback, link-local, private, unique local or of a carrier's NAT
+/// (RFC 1918, 3927, 4193, 4291, 6598). Names are taken to be.
+pub fn is_global(address: &Multiaddr) -> bool {
+    let Some(ip) = ip_of(address) else { return true };
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let carrier = a == 100 && (64..128).contains(&b);
+            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() || carrier)
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified())
+        }
+    }
+}
+
+/// Whether another machine may have use for it.
+pub(crate) fn may_lead_somewhere(address: &Multiaddr) -> bool {
+    ip_of(address).is_none_or(|ip| !ip.is_unspecified() && !is_useless(ip))
+}
+
+/// Without `/p2p/…` at the end: whom we dial is said apart.
+pub(crate) fn bare(mut address: Multiaddr) -> Multiaddr {
+    if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
+        address.pop();
+    }
+    address
 }
 
 /// An IPv4 address that came in over an IPv6 socket, as IPv4.

@@ -5,13 +5,17 @@
 
 mod addresses;
 mod congestion;
+mod door;
 mod error;
 mod identity;
+mod lanes;
 mod link;
 mod quic_endpoint;
 mod quic_link;
+mod reach;
 mod signalling;
 mod swarm;
+mod table;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,13 +24,16 @@ use ahoy_base::{Moment, PeerId};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub use addresses::is_loopback;
+pub use addresses::{is_global, is_loopback, is_relayed};
+pub use ahoy_net_core::find::{Source, Stage, Tried};
 pub use ahoy_net_core::session::{LinkSide, PathKind};
+pub use door::{Proxy, ProxyError, ProxyTrouble};
 pub use error::{Error, LinkError, SendError};
 pub use identity::peer_of;
 pub use libp2p::Multiaddr;
 pub use libp2p::multiaddr::Protocol;
 pub use link::{Link, LinkStats, MAX_HELLO, SendOutcome};
+pub use reach::{MAX_ROW, ReachConfig, Reached, RelayRole, decode_addresses, encode_addresses};
 pub use signalling::MAX_MESSAGE;
 
 /// News that may wait for the node; signalling of many peers at once, and back pressure after that.
@@ -47,10 +54,10 @@ pub struct NetConfig {
     pub media_listen: Vec<SocketAddr>,
     /// Whether to look for, and be seen by, devices on the local network.
     pub mdns: bool,
-    /// Addresses dialled once at the start.
+    /// Devices at which the network is joined; any list will do, and none is needed where people know each other's addresses.
     pub bootstrap: Vec<Multiaddr>,
-    /// Name and version for other devices, e.g. `ahoy/0.1.0`.
-    pub agent: String,
+    /// How it is reached where that is not simple.
+    pub reach: ReachConfig,
     /// The clock that arrival times are read from.
     pub clock: fn() -> Moment,
 }
@@ -63,6 +70,8 @@ impl NetConfig {
             "/ip6/::/udp/0/quic-v1",
             "/ip4/0.0.0.0/tcp/0",
             "/ip6/::/tcp/0",
+            "/ip4/0.0.0.0/tcp/0/tls/ws",
+            "/ip6/::/tcp/0/tls/ws",
         ])
     }
 
@@ -103,10 +112,21 @@ pub enum NetEvent {
         /// Which.
         peer: PeerId,
     },
+    /// It was reached there; worth trying first next time.
+    ReachedAt {
+        /// Which.
+        peer: PeerId,
+        /// Where, without the device at its end.
+        address: Multiaddr,
+    },
+    /// How well this device is reached changed.
+    Reached(Reached),
     /// It was not reached; it is tried again by itself.
     DialFailed {
         /// Which.
         peer: PeerId,
+        /// What there was to try.
+        tried: Vec<Tried>,
         /// For the log.
         why: String,
     },
@@ -136,6 +156,7 @@ pub struct Net {
     commands: mpsc::Sender<swarm::Command>,
     outlets: swarm::Outlets,
     media: quic_endpoint::Media,
+    lanes: lanes::Lanes,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -152,7 +173,26 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
     let (links, mut links_in) = mpsc::channel(MAX_LINKS);
     let media = quic_endpoint::Media::open(keypair.clone(), &config.media_listen, config.clock, &links)?;
     let outlets = swarm::Outlets::default();
-    let driver = swarm::Driver::start(keypair, &config, commands_in, events.clone(), outlets.clone())?;
+    let (rings_out, rings) = mpsc::channel(door::MAX_ACCEPTED);
+    let (accepted_out, accepted) = mpsc::channel(door::MAX_ACCEPTED);
+    let splices = door::Splices::new(rings_out);
+    let door =
+        door::Door::new(config.reach.proxy.clone(), config.clock, accepted_out.clone(), splices.clone())
+            .map_err(Error::Tls)?;
+    let keys = lanes::LaneKeys::new(&keypair).map_err(Error::Tls)?;
+    let lanes = lanes::Lanes::start(keys, door.clone(), media.clone(), config.clock, accepted, links);
+    let parts = swarm::Parts {
+        door,
+        splices,
+        rings,
+        accepted: accepted_out,
+        media: media.clone(),
+        table: table::Table::start(&config, &config.media_listen)?,
+        commands: commands_in,
+        events: events.clone(),
+        outlets: outlets.clone(),
+    };
+    let driver = swarm::Driver::start(keypair, &config, parts)?;
     let task = tokio::spawn(driver.run());
     tokio::spawn(async move {
         while let Some(link) = links_in.recv().await {
@@ -162,7 +202,7 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
         }
     });
     let task = Arc::new(Mutex::new(Some(task)));
-    Ok((Net { own, commands, outlets, media, task }, events_in))
+    Ok((Net { own, commands, outlets, media, lanes, task }, events_in))
 }
 
 impl Net {
@@ -171,11 +211,21 @@ impl Net {
         self.own
     }
 
-    /// Adds addresses where `peer` may be; tried at once if a stream to it is wanted.
-    pub fn add_addresses(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
+    /// Adds addresses where `peer` may be, the best first; tried at once if a stream to it is wanted.
+    pub fn add_addresses(&self, peer: PeerId, addresses: Vec<Multiaddr>, source: Source) {
         if !addresses.is_empty() {
-            self.command(swarm::Command::AddAddresses(peer, addresses));
+            self.command(swarm::Command::Learn(peer, addresses, source));
         }
+    }
+
+    /// Hides this device's addresses from `peer`, or no longer: both meet at relays alone.
+    pub fn hide_from(&self, peer: PeerId, on: bool) {
+        self.command(swarm::Command::Hide(peer, on));
+    }
+
+    /// `peer` gave us a card with this invitation: its record in the table can be opened.
+    pub fn invited_by(&self, peer: PeerId, invite: [u8; 16]) {
+        self.command(swarm::Command::Invited(peer, invite));
     }
 
     /// Keeps a signalling stream to `peer` from here on; asked again, it tries at once.
@@ -220,6 +270,25 @@ impl Net {
     /// When nobody answers within 5 s, or somebody else does.
     pub async fn dial_link(&self, peer: PeerId, address: SocketAddr) -> Result<Link, LinkError> {
         self.media.dial(peer, address).await
+    }
+
+    /// Opens a link to `peer` where UDP does not pass: over TCP lanes to its door or through a relay's
+    /// ([`PathKind::Tcp`]), or over the connection that signalling has ([`PathKind::Circuit`]).
+    ///
+    /// # Errors
+    /// When nobody answers within 10 s, or somebody else does.
+    pub async fn dial_without_udp(&self, peer: PeerId, kind: PathKind) -> Result<Link, LinkError> {
+        let (reply, ways) = tokio::sync::oneshot::channel();
+        self.command(swarm::Command::Ways(peer, reply));
+        let ways = ways.await.map_err(|_| LinkError::Closed)?;
+        if kind == PathKind::Circuit {
+            let (control, remote, kind) = ways.road.ok_or(LinkError::NoSocket)?;
+            return self.lanes.dial_swarm(peer, control, remote, kind).await;
+        }
+        match self.lanes.dial_door(peer, ways.doors, false).await {
+            Err(_) if !ways.meets.is_empty() => self.lanes.dial_door(peer, ways.meets, true).await,
+            link => link,
+        }
     }
 
     /// Where a peer may reach our media sockets, best first.

@@ -116,6 +116,21 @@ impl Media {
         }
     }
 
+    /// Whether links of `peer` are taken.
+    pub(crate) fn expects(&self, peer: PeerId) -> bool {
+        self.armed().contains_key(&peer)
+    }
+
+    /// Whether links of anybody are taken.
+    pub(crate) fn expects_any(&self) -> bool {
+        !self.armed().is_empty()
+    }
+
+    /// The number of the next link of this device.
+    pub(crate) fn next_id(&self) -> LinkId {
+        LinkId::new(self.shared.next_link.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Without a server's configuration QUIC answers nobody, not even with the versions it speaks.
     fn answer(&self, server: Option<quinn::ServerConfig>) {
         for endpoint in &self.shared.endpoints {
@@ -178,7 +193,7 @@ impl Media {
     }
 
     fn link(&self, peer: PeerId, side: LinkSide, connection: quinn::Connection) -> Link {
-        let id = LinkId::new(self.shared.next_link.fetch_add(1, Ordering::Relaxed));
+        let id = self.next_id();
         let carrier = QuicLink { connection, clock: self.shared.clock };
         Link::new(id, peer, side, PathKind::Direct, carrier)
     }

@@ -40,7 +40,11 @@ pub(crate) async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = write.close().await;
 }
 
-async fn write_message(write: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
+/// Writes one message.
+///
+/// # Errors
+/// When the stream fails, or the message is longer than a length can say.
+pub(crate) async fn write_message(write: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
     let length = u32::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     write.write_all(&length.to_le_bytes()).await?;
     write.write_all(message).await?;

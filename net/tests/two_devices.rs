@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ahoy_base::{CallId, Moment, PeerId};
 use ahoy_net::{
-    LinkError, LinkSide, MAX_MESSAGE, Multiaddr, Net, NetConfig, NetEvent, SendError, SendOutcome, start,
+    LinkError, LinkSide, MAX_MESSAGE, Multiaddr, Net, NetConfig, NetEvent, ReachConfig, SendError,
+    SendOutcome, Source, start,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
@@ -31,7 +32,7 @@ async fn device(secret: u8) -> Device {
         media_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         mdns: false,
         bootstrap: Vec::new(),
-        agent: "test".to_owned(),
+        reach: ReachConfig::default(),
         clock,
     };
     let (net, events) = start(config).await.unwrap();
@@ -76,8 +77,8 @@ impl Device {
 async fn introduced() -> (Device, Device) {
     let (mut a, mut b) = (device(1).await, device(2).await);
     let (at_a, at_b) = (a.addresses().await, b.addresses().await);
-    a.net.add_addresses(b.net.peer_id(), at_b);
-    b.net.add_addresses(a.net.peer_id(), at_a);
+    a.net.add_addresses(b.net.peer_id(), at_b, Source::Told);
+    b.net.add_addresses(a.net.peer_id(), at_a, Source::Told);
     (a, b)
 }
 
@@ -99,10 +100,14 @@ async fn both_open_at_once_and_nothing_is_lost_or_reordered() {
 }
 
 #[tokio::test]
-async fn one_who_connects_is_enough_for_both() {
+async fn one_who_connects_is_heard_and_answered_only_by_who_wants_to() {
     let (mut a, mut b) = introduced().await;
     a.net.connect(b.net.peer_id());
     a.up().await;
+    a.net.send(b.net.peer_id(), b"knock".to_vec()).unwrap();
+    assert_eq!(b.signal().await, b"knock");
+    assert_eq!(b.net.send(a.net.peer_id(), vec![1]), Err(SendError::NoStream));
+    b.net.connect(a.net.peer_id());
     assert_eq!(b.up().await, a.net.peer_id());
     let long = vec![7; MAX_MESSAGE];
     b.net.send(a.net.peer_id(), long.clone()).unwrap();
@@ -115,6 +120,7 @@ async fn a_device_that_stops_is_missed() {
     let (mut a, mut b) = introduced().await;
     let peer = b.net.peer_id();
     a.net.connect(peer);
+    b.net.connect(a.net.peer_id());
     a.up().await;
     b.up().await;
     b.net.shutdown().await;
@@ -130,7 +136,7 @@ async fn a_device_that_stops_is_missed() {
 async fn nobody_there_is_said_in_words() {
     let mut a = device(1).await;
     let nobody = device(9).await.net.peer_id();
-    a.net.add_addresses(nobody, vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()]);
+    a.net.add_addresses(nobody, vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()], Source::Told);
     a.net.connect(nobody);
     let why = a.until(|e| if let NetEvent::DialFailed { why, .. } = e { Some(why) } else { None }).await;
     assert!(!why.is_empty());

@@ -11,6 +11,7 @@ mod door;
 mod doorman;
 mod end;
 mod memory;
+mod network;
 mod outbox;
 mod roster;
 mod stored;
@@ -26,5 +27,6 @@ pub use door::{
     Transaction, WakeReason,
 };
 pub use end::{EndReason, Failure, Outcome};
+pub use network::{Fault, Network, ProxyFault, Weight};
 pub use roster::{Member, Presence, Roster};
 pub use stored::{Restored, StoredCall, StoredMessage, StoredPhase};

@@ -47,7 +47,7 @@ impl Calls {
         };
         let acked = needs_ack(&envelope.body);
         if old_number || self.seen.get(&envelope.id).is_some() {
-            if acked {
+            if acked && !self.is_silent_to(known, id) {
                 self.ack(from, &envelope);
             }
             return;
@@ -64,8 +64,19 @@ impl Calls {
         if acked && heard == Heard::Yes {
             self.seen.keep(envelope.id, ());
             self.transaction.seen_add.push(envelope.id);
-            self.ack(from, &envelope);
+            if !self.is_silent_to(known, id) {
+                self.ack(from, &envelope);
+            }
         }
+    }
+
+    /// Strangers are not even told that a message came, until this person answers them: they can't find out who is there.
+    fn is_silent_to(&self, known: Standing, id: CallId) -> bool {
+        let unanswered = |call: &Call| match call.direction {
+            Direction::Incoming => !call.is_answered() && call.active_since_ms.is_none(),
+            Direction::Outgoing => false,
+        };
+        known == Standing::Stranger && self.calls.get(&id).is_none_or(unanswered)
     }
 
     pub(super) fn on_session(&mut self, id: CallId, event: SessionEvent) {

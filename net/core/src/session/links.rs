@@ -9,6 +9,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::messages::MAX_CANDIDATES;
+use super::without_udp::WithoutUdp;
 use super::{KEEP_ALIVE, LOST_AFTER, NEVER, Output};
 use crate::seal::handshake::Role;
 use crate::transport::{Arrived, Loss, Losses, RateController, RateFigures, SendLog, Weather};
@@ -231,6 +232,7 @@ pub(super) struct Links {
     secret: Option<([u8; 16], [u8; 32])>,
     addresses: Vec<SocketAddr>,
     dial_at: Moment,
+    without_udp: WithoutUdp,
     outputs: VecDeque<Output>,
 }
 
@@ -244,6 +246,7 @@ impl Links {
             secret: None,
             addresses: Vec::new(),
             dial_at: NEVER,
+            without_udp: WithoutUdp::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -452,7 +455,8 @@ impl Links {
     }
 
     pub(super) fn dial_at(&self) -> Moment {
-        if self.addresses.is_empty() { NEVER } else { self.dial_at }
+        let straight = if self.addresses.is_empty() { NEVER } else { self.dial_at };
+        straight.min(self.without_udp.at())
     }
 
     pub(super) fn path(&self) -> Option<PathInfo> {
@@ -483,6 +487,15 @@ impl Links {
         self.check_hellos(now, role);
         self.choose(now);
         let alive = self.is_alive(now);
+        if alive {
+            self.without_udp.rest();
+        } else if self.secret.is_some()
+            && role == Role::Initiator
+            && let Some(kind) = self.without_udp.due(now)
+        {
+            // One side is enough, and both expect each other once there is a secret.
+            self.outputs.push_back(Output::DialWithoutUdp(kind));
+        }
         if !alive && self.dial_at == NEVER {
             self.dial_at = now;
         }

@@ -19,6 +19,7 @@ mod messages;
 #[cfg(test)]
 mod tests;
 mod voice;
+mod without_udp;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -132,6 +133,8 @@ pub enum Output {
     Handshake(Vec<u8>),
     /// Try to open links to these.
     Dial(Vec<SocketAddr>),
+    /// Try to open a link without UDP, of this kind.
+    DialWithoutUdp(PathKind),
     /// Say this on a link's first stream.
     LinkHello {
         /// Its number.

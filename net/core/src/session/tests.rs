@@ -30,6 +30,8 @@ struct Pair {
     overheard: Vec<(usize, Vec<u8>)>,
     signalled: Vec<(usize, Vec<u8>)>,
     dials: usize,
+    /// Who tried what.
+    without_udp: Vec<(usize, PathKind)>,
     link_up: bool,
 }
 
@@ -78,6 +80,7 @@ impl Pair {
             overheard: Vec::new(),
             signalled: Vec::new(),
             dials: 0,
+            without_udp: Vec::new(),
             link_up: false,
         }
     }
@@ -92,6 +95,7 @@ impl Pair {
                         self.send(other, Air::Handshake(bytes));
                     }
                 }
+                Output::DialWithoutUdp(kind) => self.without_udp.push((who, kind)),
                 Output::Dial(addresses) => {
                     assert!(!addresses.is_empty() && addresses.len() <= 16);
                     self.dials += 1;
@@ -319,6 +323,19 @@ fn replayed_altered_and_strange_datagrams_are_dropped_and_counted() {
     pair.run(Duration::from_millis(20));
     // The one that the path lost came with its second sending.
     assert_eq!(pair.heard[1].len(), before + 2);
+}
+
+#[test]
+fn while_udp_brings_nothing_the_caller_alone_tries_tcp_and_then_circuits() {
+    let mut pair = Pair::new(12);
+    pair.path = false;
+    pair.run(Duration::from_secs(3));
+    assert_eq!(pair.without_udp, [(0, PathKind::Tcp), (0, PathKind::Circuit)]);
+    pair.path = true;
+    pair.run(Duration::from_secs(10));
+    let tried = pair.without_udp.len();
+    pair.run(Duration::from_secs(10));
+    assert_eq!(pair.without_udp.len(), tried, "a path lives");
 }
 
 #[test]

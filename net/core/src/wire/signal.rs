@@ -7,6 +7,10 @@ use prost::Message;
 pub const MAX_NAME: usize = 80;
 /// Longest words of a `Decline`, in characters; longer ones are cut.
 pub const MAX_WORDS: usize = 500;
+/// Most addresses in a `Hello`; more are left out.
+pub const MAX_ADDRESSES: usize = 12;
+/// Longest of them in bytes: a circuit's has two keys in it.
+pub const MAX_ADDRESS: usize = 255;
 /// Longest Noise message of a `Handshake`: the second one is 1.4 kB.
 pub const MAX_HANDSHAKE: usize = 8_192;
 
@@ -38,6 +42,8 @@ pub enum Signal {
         agent: String,
         /// From the receiver's contact card: proof that they gave it to this person.
         invite: Option<[u8; 16]>,
+        /// Where the sender is reached, in libp2p's binary form, best first. To contacts alone.
+        addresses: Vec<Vec<u8>>,
     },
     /// A message that needs an ack was stored.
     Ack {
@@ -182,11 +188,12 @@ impl Envelope {
 impl From<&Signal> for pb::Body {
     fn from(signal: &Signal) -> pb::Body {
         match signal {
-            Signal::Hello { name, version, agent, invite } => pb::Body::Hello(pb::Hello {
+            Signal::Hello { name, version, agent, invite, addresses } => pb::Body::Hello(pb::Hello {
                 name: name.clone(),
                 version: *version,
                 agent: agent.clone(),
                 invite: invite.map(Vec::from).unwrap_or_default(),
+                addresses: addresses.iter().take(MAX_ADDRESSES).cloned().collect(),
             }),
             Signal::Ack { of } => pb::Body::Ack(pb::Ack { of: of.as_bytes().to_vec() }),
             Signal::Offer { media, expires_in_ms, resume } => pb::Body::Offer(pb::Offer {
@@ -227,6 +234,12 @@ impl TryFrom<pb::Body> for Signal {
                 version: m.version,
                 agent: m.agent.chars().take(MAX_NAME).collect(),
                 invite: m.invite.try_into().ok(),
+                addresses: m
+                    .addresses
+                    .into_iter()
+                    .filter(|address| address.len() <= MAX_ADDRESS)
+                    .take(MAX_ADDRESSES)
+                    .collect(),
             },
             pb::Body::Ack(m) => {
                 Signal::Ack { of: MessageId::from_slice(&m.of).ok_or(SignalError::Missing("what it acks"))? }
@@ -335,6 +348,8 @@ mod pb {
         pub(super) agent: String,
         #[prost(bytes = "vec", tag = "4")]
         pub(super) invite: Vec<u8>,
+        #[prost(bytes = "vec", repeated, tag = "5")]
+        pub(super) addresses: Vec<Vec<u8>>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -393,12 +408,19 @@ mod tests {
 
     fn all() -> Vec<Signal> {
         vec![
-            Signal::Hello { name: "Ann".into(), version: 1, agent: "ahoy/0.1.0".into(), invite: None },
+            Signal::Hello {
+                name: "Ann".into(),
+                version: 1,
+                agent: "ahoy/0.1.0".into(),
+                invite: None,
+                addresses: Vec::new(),
+            },
             Signal::Hello {
                 name: "Ann".into(),
                 version: 1,
                 agent: "ahoy/0.1.0".into(),
                 invite: Some([5; 16]),
+                addresses: vec![vec![4, 10, 0, 0, 1, 6, 1, 187], vec![9; MAX_ADDRESS]],
             },
             Signal::Ack { of: MessageId::from_bytes([9; 16]) },
             Signal::Offer { media: MediaKind::Voice, expires_in_ms: 45_000, resume: false },
