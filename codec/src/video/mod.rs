@@ -5,8 +5,10 @@
 
 pub mod barcode;
 mod jpeg;
+mod ivf;
 mod picture;
 mod references;
+mod scale;
 mod test_card;
 mod vpx_context;
 mod vpx_decoder;
@@ -15,8 +17,10 @@ mod vpx_header;
 mod y4m;
 
 pub use jpeg::jpeg;
+pub use ivf::{ivf_frame_header, ivf_header, read_ivf};
 pub use picture::{Picture, psnr};
 pub use references::Layers;
+pub use scale::{Scaler, fit};
 pub use test_card::{FIELDS, TestCard};
 pub use vpx_decoder::{MAX_DECODED, VpxDecoder};
 pub use vpx_encoder::{Content, EncoderConfig, Speed, VpxEncoder};
