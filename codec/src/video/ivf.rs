@@ -39,9 +39,12 @@ pub fn ivf_frame_header(frame: &EncodedVideo) -> [u8; IVF_FRAME_HEADER] {
     header
 }
 
-/// Takes a file apart: its codec, and each frame's time in microseconds and bytes. A frame that is cut off ends it; `None` when
+/// A file taken apart: its codec, and each frame's time in microseconds and bytes.
+pub type IvfFrames<'a> = (VideoCodec, Vec<(u64, &'a [u8])>);
+
+/// Takes a file apart. A frame that is cut off ends it; `None` when
 /// it is no IVF file of VP8 or VP9.
-pub fn read_ivf(file: &[u8]) -> Option<(VideoCodec, Vec<(u64, &[u8])>)> {
+pub fn read_ivf(file: &[u8]) -> Option<IvfFrames<'_>> {
     let (header, mut rest) = file.split_at_checked(IVF_HEADER)?;
     let codec = match header {
         [b'D', b'K', b'I', b'F', _, _, _, _, b'V', b'P', b'8', b'0', ..] => VideoCodec::Vp8,

@@ -17,7 +17,7 @@ mod vpx_header;
 mod y4m;
 
 pub use jpeg::jpeg;
-pub use ivf::{ivf_frame_header, ivf_header, read_ivf};
+pub use ivf::{IvfFrames, ivf_frame_header, ivf_header, read_ivf};
 pub use picture::{Picture, psnr};
 pub use references::Layers;
 pub use scale::{Scaler, fit};

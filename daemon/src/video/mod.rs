@@ -10,7 +10,18 @@
 //! Nothing is captured before somebody asks for it: a source is open exactly while a call sends its track.
 #![allow(dead_code, reason = "its callers land after it")]
 
+mod browser;
+mod capture;
+mod codec_choice;
+mod desk;
+mod device_name;
+mod effort;
+mod encode;
 pub(crate) mod hub;
+mod newest;
+mod real;
+mod record;
+mod source;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 
@@ -18,7 +29,9 @@ use ahoy_base::{CallId, EncodedVideo, Moment, PeerId, VideoPlan, VideoRequest, V
 use tokio::sync::{mpsc, watch};
 
 use crate::trace::Trace;
-use hub::VideoHub;
+use hub::{TrackKey, VideoHub};
+use record::Recorder;
+use source::SourceError;
 
 /// One call's way out of one track.
 #[derive(Debug)]
@@ -157,6 +170,7 @@ pub(crate) struct VideoHandle {
     orders: std_mpsc::SyncSender<Order>,
     devices: Arc<Mutex<VideoDevices>>,
     hub: VideoHub,
+    recorder: Option<Recorder>,
 }
 
 /// What is asked of the desk.
@@ -164,8 +178,10 @@ enum Order {
     Start(CallId, VideoTrack, VideoOut),
     Stop(CallId, VideoTrack),
     Choose(VideoTrack, String),
-    Show(CallId, PeerId, VideoTrack, ShownVideo),
-    Gone(CallId, PeerId, VideoTrack),
+    /// The source gives pictures.
+    Works(VideoTrack),
+    /// The source of that number gives none any more.
+    Lost(VideoTrack, u64, SourceError),
 }
 
 /// Starts the threads. Never fails: without any camera or screen calls go on by voice, and the view says so.
@@ -178,8 +194,25 @@ pub(crate) fn start(config: VideoConfig, events: mpsc::Sender<VideoEvent>) -> Vi
         camera: chosen(&config.camera),
         screen: chosen(&config.screen),
     }));
-    drop((inbox, events));
-    VideoHandle { orders, devices, hub: VideoHub::default() }
+    let hub = VideoHub::default();
+    let problem = |text: String| {
+        // The loop that reads these is not running yet, and the channel is empty: there is room.
+        let _ = events.try_send(VideoEvent::Problem { text });
+    };
+    let recorder = device_name::record_folder(&config.video_out)
+        .and_then(|folder| Recorder::start(folder).map_err(problem).ok());
+    let parts = desk::Parts {
+        me: config.me,
+        trace: config.trace,
+        hub: hub.clone(),
+        devices: devices.clone(),
+        events: events.clone(),
+        orders: orders.clone(),
+    };
+    if let Err(error) = desk::spawn(parts, inbox) {
+        problem(format!("The pictures could not be started ({error})."));
+    }
+    VideoHandle { orders, devices, hub, recorder }
 }
 
 impl VideoHandle {
@@ -205,12 +238,20 @@ impl VideoHandle {
 
     /// Takes a received frame at its release moment: for the pages that watch, and for recorders.
     pub(crate) fn show(&self, call: CallId, peer: PeerId, track: VideoTrack, shown: ShownVideo) {
-        self.order(Order::Show(call, peer, track, shown));
+        self.hub.publish(shown.release, TrackKey { call, peer, track }, &shown.frame);
+        if let Some(recorder) = &self.recorder {
+            recorder.push(peer, track, shown);
+        }
+    }
+
+    /// Whether received pictures are recorded: then they are wanted whoever looks.
+    pub(crate) fn records(&self) -> bool {
+        self.recorder.is_some()
     }
 
     /// No more frames come of this track: its tile empties, its recording ends.
     pub(crate) fn gone(&self, call: CallId, peer: PeerId, track: VideoTrack) {
-        self.order(Order::Gone(call, peer, track));
+        self.hub.gone(TrackKey { call, peer, track });
     }
 
     /// Where pages look at pictures, and where a page's own capture comes in: where `browser` is chosen, the frames of

@@ -1,0 +1,315 @@
+//! The thread between a source and one call: the newest picture, at the plan's size and rate, becomes a frame. What a page has
+//! encoded already passes as it is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahoy_base::{Bitrate, EncodedVideo, Moment, VideoCodec, VideoPlan, VideoRequest, VideoSize, VideoTrack};
+use ahoy_codec::video::{Content, EncoderConfig, Layers, Picture, Scaler, Speed, VpxEncoder, fit};
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
+use tokio::sync::watch;
+
+use super::VideoOut;
+use super::effort::Effort;
+use super::hub::{Demand, TrackKey, VideoHub};
+use super::newest::{Newest, Taken};
+use super::source::Captured;
+use crate::clock;
+
+/// The thread looks at plans and requests at least this often while no picture comes.
+const IDLE: Duration = Duration::from_millis(100);
+/// A still screen is encoded again this often, each time sharper, until it is as sharp as can be.
+const SHARPEN_EVERY: Duration = Duration::from_millis(200);
+/// Quantizer (0 to 63) of a still screen that needs no more sharpening.
+const SHARP: u8 = 12;
+/// A page that looks at the own picture may ask for a key frame this often: the other side pays for it too.
+const OWN_KEYS_EVERY: Duration = Duration::from_secs(2);
+/// From this rate on every second frame of a camera may be left out on the way.
+const LAYERED_FROM: u8 = 12;
+/// From these pixels on VP9 takes one step less time.
+const LARGE: u32 = 1_280 * 720;
+
+/// What a source gives.
+pub(super) enum Fed {
+    /// Pixels.
+    Picture(Captured),
+    /// What a page encoded, in order.
+    Frames(VecDeque<EncodedVideo>),
+}
+
+/// What the thread is made of.
+pub(super) struct Parts {
+    pub(super) key: TrackKey,
+    pub(super) out: VideoOut,
+    pub(super) place: Arc<Newest<Fed>>,
+    pub(super) hub: VideoHub,
+    pub(super) codec: VideoCodec,
+}
+
+/// Starts the thread; it ends when `parts.place` is closed, or the call takes no more frames.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub(super) fn spawn(parts: Parts) -> std::io::Result<()> {
+    let name = format!("{} encoder", parts.key.track.word());
+    std::thread::Builder::new().name(name).spawn(move || Encode::new(parts).run()).map(drop)
+}
+
+struct Encode {
+    parts: Parts,
+    own_view: watch::Receiver<Demand>,
+    own_keys: u64,
+    own_key_at: Moment,
+    encoder: Option<VpxEncoder>,
+    scaler: Scaler,
+    effort: Effort,
+    pace: Pace,
+    /// Added to the numbers of the encoder, or of the page: a track counts on when its source changes.
+    base: u64,
+    next_seq: u64,
+    /// The newest picture, for what has to be shown again.
+    last: Option<Captured>,
+    last_encoded: Moment,
+    /// A frame is asked for, picture or not.
+    asked: bool,
+    from_page: bool,
+}
+
+/// Whether the thread goes on.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    On,
+    End,
+}
+
+impl Encode {
+    fn new(parts: Parts) -> Encode {
+        let own_view = parts.hub.demand(parts.key);
+        let own_keys = own_view.borrow().keys;
+        Encode {
+            own_view,
+            own_keys,
+            own_key_at: Moment::ZERO,
+            encoder: None,
+            scaler: Scaler::default(),
+            effort: Effort::new(Speed::Normal),
+            pace: Pace::default(),
+            base: 0,
+            next_seq: 0,
+            last: None,
+            last_encoded: Moment::ZERO,
+            asked: false,
+            from_page: false,
+            parts,
+        }
+    }
+
+    fn run(mut self) {
+        let place = self.parts.place.clone();
+        loop {
+            let taken = place.take(IDLE);
+            if self.follow_requests() == Flow::End {
+                return;
+            }
+            let flow = match taken {
+                Taken::Value(Fed::Picture(captured)) => self.picture(captured),
+                Taken::Value(Fed::Frames(frames)) => self.frames(frames),
+                Taken::Nothing => self.still(clock::now()),
+                Taken::Closed => return,
+            };
+            if flow == Flow::End {
+                return;
+            }
+        }
+    }
+
+    fn follow_requests(&mut self) -> Flow {
+        loop {
+            match self.parts.out.requests.try_recv() {
+                Ok(request) => self.follow(request),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Flow::End,
+            }
+        }
+        let now = clock::now();
+        let keys = self.own_view.borrow().keys;
+        if keys != self.own_keys && now.since(self.own_key_at) >= OWN_KEYS_EVERY {
+            (self.own_keys, self.own_key_at) = (keys, now);
+            self.follow(VideoRequest::Key);
+        }
+        Flow::On
+    }
+
+    fn follow(&mut self, request: VideoRequest) {
+        if self.from_page {
+            match request {
+                VideoRequest::Has(_) => {}
+                // A page keeps no frames to go on from.
+                VideoRequest::Key | VideoRequest::GoOnFrom(_) => {
+                    self.parts.hub.browser(self.parts.key.track).want_key();
+                }
+            }
+            return;
+        }
+        let Some(encoder) = &mut self.encoder else { return };
+        match request {
+            VideoRequest::Has(seq) => {
+                if let Some(seq) = seq.checked_sub(self.base) {
+                    encoder.has(seq);
+                }
+                return;
+            }
+            VideoRequest::Key => encoder.ask_key(),
+            VideoRequest::GoOnFrom(seq) => match seq.checked_sub(self.base) {
+                Some(seq) => encoder.go_on_from(seq),
+                None => encoder.ask_key(),
+            },
+        }
+        self.asked = true;
+    }
+
+    fn picture(&mut self, captured: Captured) -> Flow {
+        self.from_page = false;
+        let plan = *self.parts.out.plan.borrow();
+        self.last = Some(captured.clone());
+        let rate = plan.frame_rate.min(self.effort.most_frames());
+        if plan.bitrate == Bitrate::bps(0) || rate == 0 || !self.pace.takes(captured.at, rate) {
+            return Flow::On;
+        }
+        self.encode(&captured, plan, rate)
+    }
+
+    /// No new picture: the last one is shown again where that helps.
+    fn still(&mut self, now: Moment) -> Flow {
+        let plan = *self.parts.out.plan.borrow();
+        let Some(last) = self.last.clone() else { return Flow::On };
+        if plan.bitrate == Bitrate::bps(0) || self.from_page {
+            return Flow::On;
+        }
+        let coarse = self.parts.key.track == VideoTrack::Screen
+            && now.since(self.last_encoded) >= SHARPEN_EVERY
+            && self.encoder.as_mut().and_then(VpxEncoder::quantizer).is_none_or(|q| q > SHARP);
+        if !self.asked && !coarse {
+            return Flow::On;
+        }
+        self.encode(&Captured { at: now, ..last }, plan, plan.frame_rate.max(1))
+    }
+
+    fn encode(&mut self, captured: &Captured, plan: VideoPlan, rate: u8) -> Flow {
+        let size = fit(captured.picture.size(), plan.size);
+        let frame = match self.make_frame(&captured.picture, captured.at, (plan.bitrate, size, rate)) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::error!(%error, "a picture could not be encoded");
+                self.encoder = None;
+                return Flow::On;
+            }
+        };
+        let Some(frame) = frame else { return Flow::On };
+        (self.asked, self.last_encoded) = (false, captured.at);
+        self.send(frame)
+    }
+
+    fn make_frame(
+        &mut self,
+        picture: &Arc<Picture>,
+        at: Moment,
+        (bitrate, size, rate): (Bitrate, VideoSize, u8),
+    ) -> Result<Option<EncodedVideo>, ahoy_codec::CodecError> {
+        let start = clock::now();
+        let scaled = if picture.size() == size { None } else { Some(self.scaler.scale(picture, size)?) };
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => {
+                self.base = self.next_seq;
+                let codec = self.parts.codec;
+                let large = u32::from(size.width) * u32::from(size.height) >= LARGE;
+                let speed = if codec == VideoCodec::Vp9 && large { Speed::Fast } else { Speed::Normal };
+                self.effort = Effort::new(speed);
+                let content = match self.parts.key.track {
+                    VideoTrack::Camera => Content::Camera,
+                    VideoTrack::Screen => Content::Screen,
+                };
+                let config = EncoderConfig { codec, content, size, bitrate, frame_rate: rate, speed };
+                none.insert(VpxEncoder::new(config)?)
+            }
+        };
+        encoder.set_rate(bitrate, rate)?;
+        let layered = self.parts.key.track == VideoTrack::Camera && rate >= LAYERED_FROM;
+        encoder.set_layers(if layered { Layers::Two } else { Layers::One });
+        let media_time = at.since(clock::media_epoch());
+        let frame = encoder.encode(scaled.as_ref().unwrap_or(picture), media_time)?;
+        let interval = Duration::from_secs(1) / u32::from(rate.max(1));
+        if let Some(speed) = self.effort.after(clock::now().since(start), interval) {
+            tracing::debug!(?speed, track = self.parts.key.track.word(), "the encoder changes its effort");
+            encoder.set_speed(speed)?;
+        }
+        Ok(frame.map(|frame| EncodedVideo {
+            seq: frame.seq + self.base,
+            needs: frame.needs.map(|seq| seq + self.base),
+            ..frame
+        }))
+    }
+
+    fn frames(&mut self, frames: VecDeque<EncodedVideo>) -> Flow {
+        if !std::mem::replace(&mut self.from_page, true) {
+            (self.encoder, self.last) = (None, None);
+            self.base = self.next_seq;
+        }
+        self.parts.hub.browser(self.parts.key.track).set_plan(Some(*self.parts.out.plan.borrow()));
+        for frame in frames {
+            let frame = EncodedVideo {
+                seq: frame.seq + self.base,
+                needs: frame.needs.map(|seq| seq + self.base),
+                ..frame
+            };
+            if self.send(frame) == Flow::End {
+                return Flow::End;
+            }
+        }
+        Flow::On
+    }
+
+    fn send(&mut self, frame: EncodedVideo) -> Flow {
+        self.next_seq = frame.seq + 1;
+        let own = Arc::new(frame.clone());
+        let (seq, discardable) = (frame.seq, frame.discardable);
+        match self.parts.out.frames.try_send(frame) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => match (&mut self.encoder, seq.checked_sub(self.base)) {
+                (Some(encoder), Some(seq)) => encoder.unsent(seq),
+                _ if discardable => {}
+                _ => self.parts.hub.browser(self.parts.key.track).want_key(),
+            },
+            Err(TrySendError::Closed(_)) => return Flow::End,
+        }
+        self.parts.hub.publish(clock::now(), self.parts.key, &own);
+        Flow::On
+    }
+}
+
+/// Thins a source out to a rate, evenly.
+#[derive(Default)]
+struct Pace {
+    due: Option<Moment>,
+}
+
+impl Pace {
+    /// Whether the picture captured at `at` is taken at `rate` a second.
+    fn takes(&mut self, at: Moment, rate: u8) -> bool {
+        let interval = Duration::from_secs(1) / u32::from(rate.max(1));
+        let due = self.due.unwrap_or(at);
+        // A source's own times waver a little around its rate.
+        if at + interval / 4 < due {
+            return false;
+        }
+        // After a pause the grid starts anew.
+        self.due = Some(if at.since(due) > interval { at } else { due } + interval);
+        true
+    }
+}
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

@@ -1,0 +1,142 @@
+//! Promises of the encode thread, without the thread.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use ahoy_base::{CallId, PeerId};
+use ahoy_codec::video::TestCard;
+use tokio::sync::mpsc;
+
+const SIZE: VideoSize = VideoSize { width: 320, height: 180 };
+const PLAN: VideoPlan = VideoPlan { bitrate: Bitrate::kbps(400), size: SIZE, frame_rate: 30 };
+
+struct Rig {
+    encode: Encode,
+    card: TestCard,
+    frames: mpsc::Receiver<EncodedVideo>,
+    plan: watch::Sender<VideoPlan>,
+    requests: mpsc::Sender<VideoRequest>,
+}
+
+fn rig(track: VideoTrack) -> Rig {
+    let (frames_in, frames) = mpsc::channel(2);
+    let (plan, plan_out) = watch::channel(PLAN);
+    let (requests, requests_out) = mpsc::channel(8);
+    let key = TrackKey { call: CallId::from_bytes([1; 16]), peer: PeerId::from_public_key([2; 32]), track };
+    let parts = Parts {
+        key,
+        out: VideoOut { frames: frames_in, plan: plan_out, requests: requests_out },
+        place: Arc::default(),
+        hub: VideoHub::default(),
+        codec: VideoCodec::Vp8,
+    };
+    Rig { encode: Encode::new(parts), card: TestCard::new(SIZE), frames, plan, requests }
+}
+
+impl Rig {
+    /// Captures picture `n` of 30 a second; what comes of it.
+    fn capture(&mut self, n: u64) -> Option<EncodedVideo> {
+        let at = clock::media_epoch() + Duration::from_micros(n * 1_000_000 / 30);
+        assert!(self.encode.follow_requests() == Flow::On);
+        let captured = Captured { picture: Arc::new(self.card.draw(n)), at };
+        assert!(self.encode.picture(captured) == Flow::On);
+        self.frames.try_recv().ok()
+    }
+}
+
+#[test]
+fn frames_follow_the_plans_size_and_rate() {
+    let mut rig = rig(VideoTrack::Camera);
+    let made: Vec<_> = (0..30).filter_map(|n| rig.capture(n)).collect();
+    assert_eq!((made.len(), made[0].size, made[29].seq), (30, SIZE, 29));
+    assert_eq!(made[29].media_time, Duration::from_micros(29 * 1_000_000 / 30));
+    let small = VideoSize { width: 160, height: 90 };
+    rig.plan.send(VideoPlan { size: small, frame_rate: 15, ..PLAN }).unwrap();
+    let made: Vec<_> = (30..90).filter_map(|n| rig.capture(n)).collect();
+    assert_eq!((made.len(), made[0].size, made[0].is_key()), (30, small, true));
+    rig.plan.send(VideoPlan { bitrate: Bitrate::bps(0), ..PLAN }).unwrap();
+    assert_eq!((90..120).filter_map(|n| rig.capture(n)).count(), 0);
+    rig.plan.send(PLAN).unwrap();
+    assert_eq!(rig.capture(120).unwrap().size, SIZE);
+}
+
+#[test]
+fn requests_are_carried_out_by_the_next_frame() {
+    let mut rig = rig(VideoTrack::Camera);
+    let made: Vec<_> = (0..20).filter_map(|n| rig.capture(n)).collect();
+    let kept = made.iter().rfind(|frame| frame.kept).unwrap().seq;
+    assert!(kept > 0 && made[19].seq == 19);
+    rig.requests.try_send(VideoRequest::GoOnFrom(kept)).unwrap();
+    assert_eq!(rig.capture(20).unwrap().needs, Some(kept));
+    rig.requests.try_send(VideoRequest::Key).unwrap();
+    assert!(rig.capture(21).unwrap().is_key());
+    assert!(!rig.capture(22).unwrap().is_key());
+}
+
+#[test]
+fn a_frame_without_room_is_gone_and_nothing_needs_it() {
+    let mut rig = rig(VideoTrack::Camera);
+    let first = rig.capture(0).unwrap();
+    for n in 1..5 {
+        let at = clock::media_epoch() + Duration::from_micros(n * 1_000_000 / 30);
+        rig.encode.picture(Captured { picture: Arc::new(rig.card.draw(n)), at });
+    }
+    // Two found room, two did not; the next goes on from the key frame.
+    assert_eq!((rig.frames.try_recv().unwrap().seq, rig.frames.try_recv().unwrap().seq), (1, 2));
+    let next = rig.capture(5).unwrap();
+    assert_eq!((next.seq, next.needs, first.kept), (5, Some(0), true));
+}
+
+#[test]
+fn a_still_screen_is_sharpened_and_then_costs_nothing() {
+    for codec in [VideoCodec::Vp8, VideoCodec::Vp9] {
+        let mut rig = rig(VideoTrack::Screen);
+        rig.encode.parts.codec = codec;
+        rig.capture(0).unwrap();
+        let times = (1..600).map(|n| clock::media_epoch() + IDLE * n);
+        let made = times.filter_map(|now| {
+            assert!(rig.encode.still(now) == Flow::On);
+            rig.frames.try_recv().ok()
+        });
+        let last = made.map(|frame| frame.media_time).max().unwrap();
+        assert!(last.as_secs() < 30, "{codec:?}: it was sharp after {last:?}");
+        assert!(rig.encode.encoder.as_mut().unwrap().quantizer().unwrap() <= SHARP);
+        rig.requests.try_send(VideoRequest::Key).unwrap();
+        let late = clock::media_epoch() + IDLE * 601;
+        assert!(rig.encode.follow_requests() == Flow::On && rig.encode.still(late) == Flow::On);
+        assert!(rig.frames.try_recv().unwrap().is_key(), "whoever comes late sees it too");
+    }
+}
+
+#[test]
+fn numbers_go_on_when_the_page_takes_over_and_gives_back() {
+    let mut rig = rig(VideoTrack::Camera);
+    for n in 0..5 {
+        rig.capture(n).unwrap();
+    }
+    let page = |seq: u64, needs| EncodedVideo {
+        seq,
+        media_time: Duration::from_secs(1),
+        codec: VideoCodec::Vp8,
+        size: SIZE,
+        needs,
+        kept: false,
+        discardable: false,
+        data: vec![1],
+    };
+    rig.encode.frames([page(0, None), page(1, Some(0))].into());
+    let taken = [rig.frames.try_recv().unwrap(), rig.frames.try_recv().unwrap()];
+    assert_eq!(taken.map(|frame| (frame.seq, frame.needs)), [(5, None), (6, Some(5))]);
+    let back = rig.capture(60).unwrap();
+    assert_eq!((back.seq, back.is_key()), (7, true));
+}
+
+#[test]
+fn a_pace_is_even_and_survives_pauses_and_wavering_sources() {
+    let mut pace = Pace::default();
+    let ms = Moment::from_millis;
+    let taken =
+        |pace: &mut Pace, times: &[u64], rate| times.iter().filter(|t| pace.takes(ms(**t), rate)).count();
+    assert_eq!(taken(&mut pace, &[1_000, 1_031, 1_069, 1_099, 1_134], 30), 5);
+    assert_eq!(taken(&mut pace, &(0..60).map(|n| 2_000 + n * 33).collect::<Vec<_>>(), 10), 20);
+    assert_eq!(taken(&mut pace, &[9_000, 9_033, 9_066, 9_100], 30), 4);
+}
