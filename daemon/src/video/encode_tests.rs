@@ -91,6 +91,7 @@ fn a_still_screen_is_sharpened_and_then_costs_nothing() {
     for codec in [VideoCodec::Vp8, VideoCodec::Vp9] {
         let mut rig = rig(VideoTrack::Screen);
         rig.encode.parts.codec = codec;
+        rig.plan.send(VideoPlan { bitrate: Bitrate::kbps(60), ..PLAN }).unwrap();
         rig.capture(0).unwrap();
         let times = (1..600).map(|n| clock::media_epoch() + IDLE * n);
         let made = times.filter_map(|now| {
