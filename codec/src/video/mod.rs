@@ -4,8 +4,8 @@
 //! means and browsers assume. No thread, clock, device or packet; libvpx is behind `vpx_encoder.rs` and `vpx_decoder.rs`.
 
 pub mod barcode;
-mod jpeg;
 mod ivf;
+mod jpeg;
 mod picture;
 mod references;
 mod scale;
@@ -16,8 +16,8 @@ mod vpx_encoder;
 mod vpx_header;
 mod y4m;
 
-pub use jpeg::jpeg;
 pub use ivf::{IvfFrames, ivf_frame_header, ivf_header, read_ivf};
+pub use jpeg::jpeg;
 pub use picture::{Picture, psnr};
 pub use references::Layers;
 pub use scale::{Scaler, fit};
