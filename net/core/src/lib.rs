@@ -5,4 +5,5 @@ pub mod receive;
 pub mod seal;
 pub mod session;
 pub mod transport;
+pub mod video;
 pub mod wire;

@@ -4,10 +4,11 @@
 //! buckets, and with a price instead of a quantile: waiting longer must save enough sound to be worth it. A quantile
 //! waits for the same share on every link; where loss is mended by a second sending 5 ms later, the right answer is 5 ms.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use ahoy_base::Moment;
+
+use super::transit::Transit;
 
 /// Width of a bucket.
 const BUCKET: Duration = Duration::from_millis(1);
@@ -18,9 +19,6 @@ const BUCKETS: usize = 500;
 const WORTH_MS: f32 = 8.0;
 /// What is left of old knowledge after a frame: half is forgotten in 10 s of speech.
 const FORGET: f32 = 0.999_3;
-/// How far back the fastest packet is looked for. Longer would follow a drifting clock too late, shorter would take a
-/// jam for the normal state.
-const WINDOW: Duration = Duration::from_secs(10);
 /// What is assumed before anything came; outweighed by the first second of packets. More would be heard as a late first word.
 const FIRST_GUESS: Duration = Duration::from_millis(8);
 /// The least that sound waits: scheduling of both machines on a quiet day.
@@ -31,8 +29,7 @@ const JUMP_US: i64 = 5_000_000;
 /// Arrival statistics of one sender.
 #[derive(Debug)]
 pub(super) struct Arrivals {
-    /// Transit times (arrival - media time, microseconds, any origin) of the window, ascending: the front is the least.
-    window: VecDeque<(Moment, i64)>,
+    transit: Transit,
     histogram: [f32; BUCKETS],
     /// Share of packets that are later than bucket n lasts.
     late: [f32; BUCKETS],
@@ -53,18 +50,11 @@ impl Arrivals {
 
     /// Takes in a packet. `true` when the sender's clock began anew: what was known of it is forgotten.
     pub(super) fn take(&mut self, arrival: Moment, media_time: Duration) -> bool {
-        let transit = transit(arrival, media_time);
-        let anew = self.base().is_some_and(|base| (transit - base).abs() > JUMP_US);
+        let anew = self.transit.against(arrival, media_time).is_some_and(|off| off.abs() > JUMP_US);
         if anew {
-            self.window.clear();
+            self.transit.clear();
         }
-        while self.window.front().is_some_and(|(at, _)| arrival.since(*at) > WINDOW) {
-            self.window.pop_front();
-        }
-        while self.window.back().is_some_and(|(_, other)| *other >= transit) {
-            self.window.pop_back();
-        }
-        self.window.push_back((arrival, transit));
+        self.transit.take(arrival, media_time);
         let late = self.lateness(arrival, media_time);
         if late > BUCKET * BUCKETS as u32 {
             // An outage: no waiting would have helped, so there is nothing to learn from it.
@@ -108,18 +98,8 @@ impl Arrivals {
 
     /// How much later than the fastest packet of the window one of `media_time` is at `at`.
     pub(super) fn lateness(&self, at: Moment, media_time: Duration) -> Duration {
-        let late = self.base().map_or(0, |base| transit(at, media_time) - base);
-        Duration::from_micros(u64::try_from(late).unwrap_or(0))
+        self.transit.lateness(at, media_time)
     }
-
-    fn base(&self) -> Option<i64> {
-        self.window.front().map(|(_, transit)| *transit)
-    }
-}
-
-fn transit(arrival: Moment, media_time: Duration) -> i64 {
-    let of = |us: u128| i64::try_from(us).unwrap_or(i64::MAX / 4);
-    of(u128::from(arrival.as_micros())) - of(media_time.as_micros())
 }
 
 fn bucket(late: Duration) -> usize {

@@ -2,10 +2,12 @@
 
 mod arrival;
 mod playout;
+mod transit;
 
 use ahoy_base::{EncodedAudio, Moment};
 
 pub use playout::{Gap, Playout, PlayoutStats, Pull, Step, Tempo};
+pub use transit::Transit;
 
 /// A frame that was opened, and when its datagram came.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,8 +11,8 @@ use super::control::OpenError;
 const KEPT: usize = 3;
 /// Generations count modulo this (6 bits of the key id).
 pub const GENERATIONS: u8 = 64;
-/// Largest sealed frame that is looked at.
-pub const MAX_SEALED: usize = 4_096;
+/// Largest sealed frame that is looked at: what the pieces of a picture hold.
+pub const MAX_SEALED: usize = crate::wire::picture::MAX_SEALED;
 const SUITE: CipherSuite = CipherSuite::AesGcm256Sha512;
 
 /// What a sender tells its receivers so that they can open its frames.

@@ -128,6 +128,11 @@ impl Keys {
         self.first_hash
     }
 
+    /// Whether control messages can be sealed.
+    pub(super) fn is_secured(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Seals a control message; `None` before the keys are confirmed.
     pub(super) fn seal(&mut self, content: &[u8]) -> Option<Vec<u8>> {
         self.current.as_mut()?.seal(content)

@@ -394,6 +394,39 @@ impl Links {
         Some(Weather { loss: link.losses.now(), budget: link.rate.for_voice() })
     }
 
+    /// What may be sent over the chosen link.
+    pub(super) fn target(&self) -> Bitrate {
+        self.chosen.and_then(|id| self.links.get(&id)).map_or(FIRST_RATE, |link| link.rate.target())
+    }
+
+    /// The round trip of the chosen link, as reports show it or QUIC does.
+    pub(super) fn rtt(&self) -> Duration {
+        let link = self.chosen.and_then(|id| self.links.get(&id));
+        link.and_then(|link| link.log.rtt().or(link.rtt)).unwrap_or(Duration::from_millis(100))
+    }
+
+    /// Whether what can wait may be sent over a link now.
+    pub(super) fn may_send(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_some_and(|link| link.rate.may_send(link.log.in_flight()))
+    }
+
+    /// Bytes and rate of a probe that is due on a link that could use `wanted`.
+    pub(super) fn probe_due(&self, now: Moment, id: LinkId, wanted: Bitrate) -> Option<(usize, Bitrate)> {
+        self.links.get(&id)?.rate.probe_due(now, wanted)
+    }
+
+    /// What was sent over a link since its datagram `from` was a probe of `rate`.
+    pub(super) fn probing(&mut self, now: Moment, id: LinkId, from: u64, rate: Bitrate) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.rate.probing(now, from, link.log.count(), rate);
+        }
+    }
+
+    /// Datagrams sent over a link.
+    pub(super) fn count(&self, id: LinkId) -> Option<u64> {
+        Some(self.links.get(&id)?.log.count())
+    }
+
     /// A report that is due, and the link it goes over.
     pub(super) fn report(&mut self, now: Moment) -> Option<(LinkId, Report)> {
         self.links.values_mut().filter(|l| l.admitted).find_map(|l| Some((l.id, l.arrived.report(now)?)))

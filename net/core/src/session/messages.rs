@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ahoy_base::VideoSize;
 use prost::Message;
 
 use crate::seal::media::{GENERATIONS, SenderKey};
@@ -24,6 +25,17 @@ pub(super) struct Control {
     pub(super) sender_key: Option<SenderKey>,
     pub(super) key_ack: Option<u8>,
     pub(super) candidates: Vec<SocketAddr>,
+    pub(super) pictures: Option<PictureState>,
+    pub(super) pictures_ack: Option<u32>,
+}
+
+/// Which pictures of the sender are on, and what it can show of the receiver's, in the order of `VideoTrack::ALL`.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) struct PictureState {
+    /// Counts the changes; the highest holds.
+    pub(super) serial: u32,
+    pub(super) on: [bool; 2],
+    pub(super) want: [Option<VideoSize>; 2],
 }
 
 mod pb {
@@ -56,6 +68,31 @@ mod pb {
         pub(super) key_ack: Option<u32>,
         #[prost(bytes = "vec", repeated, tag = "3")]
         pub(super) candidates: Vec<Vec<u8>>,
+        #[prost(message, optional, tag = "4")]
+        pub(super) pictures: Option<Pictures>,
+        #[prost(uint32, optional, tag = "5")]
+        pub(super) pictures_ack: Option<u32>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Pictures {
+        #[prost(uint32, tag = "1")]
+        pub(super) serial: u32,
+        #[prost(message, optional, tag = "2")]
+        pub(super) camera: Option<Picture>,
+        #[prost(message, optional, tag = "3")]
+        pub(super) screen: Option<Picture>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Picture {
+        #[prost(bool, tag = "1")]
+        pub(super) on: bool,
+        /// Columns and rows that can be shown of the other's; 0: nothing.
+        #[prost(uint32, tag = "2")]
+        pub(super) width: u32,
+        #[prost(uint32, tag = "3")]
+        pub(super) height: u32,
     }
 }
 
@@ -92,6 +129,8 @@ impl Control {
             sender_key: self.sender_key.as_ref().map(write_key),
             key_ack: self.key_ack.map(u32::from),
             candidates: write_addresses(&self.candidates),
+            pictures: self.pictures.as_ref().map(write_pictures),
+            pictures_ack: self.pictures_ack,
         }
         .encode_to_vec()
     }
@@ -102,7 +141,34 @@ impl Control {
             sender_key: read_optional_key(pb.sender_key.as_ref())?,
             key_ack: pb.key_ack.map(u8::try_from).transpose().ok()?,
             candidates: read_addresses(&pb.candidates),
+            pictures: pb.pictures.map(read_pictures),
+            pictures_ack: pb.pictures_ack,
         })
+    }
+}
+
+fn write_pictures(state: &PictureState) -> pb::Pictures {
+    let [camera, screen] = [0, 1].map(|n| {
+        let want = state.want.get(n).copied().flatten();
+        pb::Picture {
+            on: state.on.get(n).copied().unwrap_or_default(),
+            width: want.map_or(0, |size| size.width.into()),
+            height: want.map_or(0, |size| size.height.into()),
+        }
+    });
+    pb::Pictures { serial: state.serial, camera: Some(camera), screen: Some(screen) }
+}
+
+fn read_pictures(pb: pb::Pictures) -> PictureState {
+    let pictures = [pb.camera, pb.screen].map(Option::unwrap_or_default);
+    let side = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+    PictureState {
+        serial: pb.serial,
+        on: pictures.map(|picture| picture.on),
+        want: pictures.map(|picture| {
+            let size = VideoSize { width: side(picture.width), height: side(picture.height) };
+            (size.width > 0 && size.height > 0).then_some(size)
+        }),
     }
 }
 
@@ -160,7 +226,18 @@ mod tests {
             link_secret: Some(([2; 16], [3; 32])),
         };
         assert_eq!(Announcement::decode(&announcement.encode()), Some(announcement));
-        let control = Control { sender_key: Some(key), key_ack: Some(0), candidates };
+        let pictures = PictureState {
+            serial: 7,
+            on: [true, false],
+            want: [None, Some(VideoSize { width: 1_920, height: 1_080 })],
+        };
+        let control = Control {
+            sender_key: Some(key),
+            key_ack: Some(0),
+            candidates,
+            pictures: Some(pictures),
+            pictures_ack: Some(6),
+        };
         assert_eq!(Control::decode(&control.encode()), Some(control));
         assert_eq!(Control::decode(&Control::default().encode()), Some(Control::default()));
         assert_eq!(Control::decode(&[0xff]), None);

@@ -16,6 +16,7 @@
 mod keys;
 mod links;
 mod messages;
+mod pictures;
 #[cfg(test)]
 mod tests;
 mod voice;
@@ -25,22 +26,29 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, PeerId};
+use ahoy_base::{
+    CallId, EncodedAudio, EncodedVideo, LinkId, Moment, PeerId, VideoPlan, VideoRequest, VideoSize,
+    VideoTrack,
+};
 
 use crate::seal::control::OpenError;
 use crate::seal::handshake::SUITE;
 use crate::seal::media::{MediaOpener, MediaSealer, SenderKey, fits};
-use crate::wire::datagram::{Datagram, DatagramError, MediaHeader, VOICE, from_ticks, to_ticks};
+use crate::wire::datagram::{
+    Datagram, DatagramError, MediaHeader, VOICE, VOICE_HEADER, from_ticks, to_ticks,
+};
 use crate::wire::voice as voice_bytes;
 use keys::{Keys, KeysOutput};
 use links::Links;
 use messages::Control;
+use pictures::Pictures;
 use voice::Voice;
 
 pub use crate::receive::ReceivedAudio;
 pub use crate::seal::handshake::{LocalIdentity, Role};
 pub use crate::transport::{Loss, RateFigures, Usage, VoicePlan};
 pub use links::{AddressKind, LinkFigures, LinkSide, NewLink, PathInfo, PathKind};
+pub use pictures::PictureFigures;
 
 /// A session that is not secured by then is refused. A handshake is two round trips.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -122,6 +130,35 @@ pub enum Input<'a> {
     },
     /// A frame of our microphone.
     Audio(EncodedAudio),
+    /// One of our pictures goes on or off.
+    TrackOn {
+        /// Which.
+        track: VideoTrack,
+        /// On or off.
+        on: bool,
+    },
+    /// An encoded frame of a picture that is on. Wait for [`Session::takes_video`].
+    Video {
+        /// Of which.
+        track: VideoTrack,
+        /// The frame.
+        frame: EncodedVideo,
+    },
+    /// What can be shown of their picture here; `None`: nothing, and nothing is to be sent.
+    Want {
+        /// Which.
+        track: VideoTrack,
+        /// At most these pixels are of use.
+        size: Option<VideoSize>,
+    },
+    /// Whether somebody takes what [`Output::Video`] gives. Until then frames wait, as long as there is room.
+    Watching(bool),
+    /// A decoder of their picture lost its state: only a key frame helps.
+    NeedKey(VideoTrack),
+    /// How long their sound waits to be played: pictures wait for it.
+    VoiceWaits(Duration),
+    /// The person wants to use little data, or no more.
+    LowData(bool),
     /// The moment of the last [`Output::Wake`] has come.
     Wake,
 }
@@ -160,6 +197,29 @@ pub enum Output {
     Audio(ReceivedAudio),
     /// How the microphone is to be encoded from here on.
     Voice(VoicePlan),
+    /// A frame of the peer, to be seen now. Only what can be decoded, in order.
+    Video {
+        /// Of which picture.
+        track: VideoTrack,
+        /// The frame.
+        frame: EncodedVideo,
+        /// When the last datagram that it needed came.
+        arrival: Moment,
+    },
+    /// What an encoder may make from here on.
+    VideoPlan {
+        /// Of which picture.
+        track: VideoTrack,
+        /// What.
+        plan: VideoPlan,
+    },
+    /// What an encoder is to do with its next frame.
+    VideoRequest {
+        /// Of which picture.
+        track: VideoTrack,
+        /// What.
+        request: VideoRequest,
+    },
     /// News.
     Event(SessionEvent),
     /// Nothing more until `at`. Always last.
@@ -190,6 +250,8 @@ pub enum WakeReason {
     Again,
     /// The peer is to be told what came.
     Report,
+    /// A picture is to be sent, shown or asked for.
+    Picture,
 }
 
 /// News of a session.
@@ -203,6 +265,13 @@ pub enum SessionEvent {
     Path(PathInfo),
     /// Nothing was heard for 3 s. Links are being looked for.
     Lost,
+    /// A picture of the peer went on or off.
+    Track {
+        /// Which.
+        track: VideoTrack,
+        /// On or off.
+        on: bool,
+    },
     /// There will be no session. The last event.
     Refused(RefusedReason),
 }
@@ -285,6 +354,8 @@ pub struct SessionStats {
     pub handshakes: u32,
     /// Changes of our sender key.
     pub key_changes: u32,
+    /// Pictures, by track.
+    pub pictures: BTreeMap<VideoTrack, PictureFigures>,
     /// How our voice is sent; `None` before the first look.
     pub plan: Option<VoicePlan>,
     /// The links.
@@ -310,6 +381,7 @@ pub struct Session {
     sealer: Option<MediaSealer>,
     opener: MediaOpener,
     voice: Voice,
+    pictures: Pictures,
     outputs: VecDeque<Output>,
     stats: SessionStats,
     phase: Phase,
@@ -351,6 +423,7 @@ impl Session {
             sealer: None,
             opener: MediaOpener::default(),
             voice: Voice::new(),
+            pictures: Pictures::new(now, role),
             outputs: VecDeque::new(),
             stats: SessionStats::default(),
             phase: Phase::Securing,
@@ -383,6 +456,13 @@ impl Session {
             Input::LinkDown { link } => self.links.remove(now, link),
             Input::Datagram { link, bytes } => self.on_datagram(now, link, bytes),
             Input::Audio(frame) => self.on_audio(now, frame),
+            Input::TrackOn { track, on } => self.on_track(now, track, on),
+            Input::Video { track, frame } => self.on_video(now, track, &frame),
+            Input::Want { track, size } => self.on_want(now, track, size),
+            Input::Watching(watching) => self.pictures.watch(watching),
+            Input::NeedKey(track) => self.pictures.need_key(track),
+            Input::VoiceWaits(waits) => self.pictures.voice_waits(waits),
+            Input::LowData(on) => self.pictures.low_data(on),
             Input::Wake => {}
         }
         self.on_time(now);
@@ -402,6 +482,7 @@ impl Session {
         let mut stats = self.stats.clone();
         stats.links = self.links.figures();
         stats.plan = Some(self.voice.plan());
+        stats.pictures = self.pictures.figures();
         stats
     }
 
@@ -430,15 +511,20 @@ impl Session {
         let datagram = match Datagram::parse(bytes) {
             Ok(datagram) => datagram,
             Err(DatagramError::Unknown) => return self.drop_one(DropReason::Unknown),
-            Err(DatagramError::Short | DatagramError::Piece) => return self.drop_one(DropReason::Malformed),
+            Err(DatagramError::Short | DatagramError::Broken) => return self.drop_one(DropReason::Malformed),
         };
         if !self.links.is_admitted(link) {
             return self.drop_one(DropReason::NotAdmitted);
         }
         let link_seq = datagram.link_seq();
-        let media = matches!(datagram, Datagram::Media { .. });
+        let media = !matches!(datagram, Datagram::Control { .. });
         let genuine = match datagram {
             Datagram::Media { header, sealed, .. } => self.on_media(now, header, sealed),
+            Datagram::Piece { piece, .. } => self.on_piece(now, &piece),
+            Datagram::Ask { ask, .. } => {
+                self.on_ask(now, &ask);
+                Ok(())
+            }
             Datagram::Padding { .. } => Ok(()),
             Datagram::Feedback(report) => {
                 self.links.on_report(now, link, &report);
@@ -478,6 +564,7 @@ impl Session {
         let opened = self.opener.open(sealed, &header.authenticated())?;
         let media_time = from_ticks(header.media_ticks, self.heard_media);
         self.heard_media = media_time;
+        self.pictures.heard_voice(now, media_time);
         let (frame, older) = voice_bytes::unpack(&opened.content).ok_or(DropReason::Malformed)?;
         let duration = voice_bytes::opus_duration(frame).ok_or(DropReason::Malformed)?;
         self.stats.audio_received += 1;
@@ -503,8 +590,14 @@ impl Session {
         let Some(control) = Control::decode(content) else {
             return self.drop_one(DropReason::Unknown);
         };
+        if let Some(state) = &control.pictures {
+            self.on_picture_state(now, state);
+        }
+        if let Some(serial) = control.pictures_ack {
+            self.on_picture_ack(serial);
+        }
         if let Some(key) = control.sender_key {
-            self.opener.add_key(slot(other(self.role)), VOICE, &key);
+            self.add_their_key(&key);
             let ack = Control { key_ack: Some(key.generation), ..Control::default() };
             self.send_control(now, link, &ack);
         }
@@ -556,6 +649,7 @@ impl Session {
 
     fn send_media(&mut self, now: Moment, header: MediaHeader, sealed: &[u8]) {
         for link in self.links.send_on(now) {
+            self.pictures.spent(sealed.len() + VOICE_HEADER + OUTSIDE);
             self.transmit(now, link, |link_seq| Datagram::Media { link_seq, header, sealed }.encode());
             self.links.asked(now, link);
         }
@@ -599,7 +693,13 @@ impl Session {
         self.outputs.push_back(Output::Transmit { link, datagram });
     }
 
+    fn add_their_key(&mut self, key: &SenderKey) {
+        self.opener.add_key(slot(other(self.role)), VOICE, key);
+        self.pictures.add_their_key(key);
+    }
+
     fn use_key(&mut self, key: &SenderKey) {
+        self.pictures.use_key(key);
         match &mut self.sealer {
             Some(sealer) => {
                 sealer.change_key(key);
@@ -614,7 +714,7 @@ impl Session {
             match news {
                 KeysOutput::Send(bytes) => self.outputs.push_back(Output::Handshake(bytes)),
                 KeysOutput::OurKey(key) => self.use_key(&key),
-                KeysOutput::TheirKey(key) => self.opener.add_key(slot(other(self.role)), VOICE, &key),
+                KeysOutput::TheirKey(key) => self.add_their_key(&key),
                 KeysOutput::TheirCandidates(addresses) => self.links.learn(now, &addresses),
                 KeysOutput::LinkSecret { id, key } => self.links.set_secret(id, key),
                 KeysOutput::Secured => {
@@ -659,6 +759,7 @@ impl Session {
         while let Some(output) = self.links.poll(self.role) {
             self.outputs.push_back(output);
         }
+        self.pictures_on_time(now);
         self.follow_path(now);
         let quiet = self.links.quiet(now);
         if !quiet.is_empty()
@@ -711,6 +812,7 @@ impl Session {
             (self.links.dial_at(), WakeReason::Dial),
             (self.voice.due().unwrap_or(NEVER), WakeReason::Again),
             (self.links.report_at(), WakeReason::Report),
+            (self.pictures_due(), WakeReason::Picture),
             (keys_at, keys_why),
         ]
         .into_iter()

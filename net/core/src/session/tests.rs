@@ -26,6 +26,9 @@ struct Pair {
     stream: bool,
     events: [Vec<SessionEvent>; 2],
     heard: [Vec<EncodedAudio>; 2],
+    plans: [Vec<(VideoTrack, VideoPlan)>; 2],
+    requests: [Vec<(VideoTrack, VideoRequest)>; 2],
+    seen: [Vec<(VideoTrack, EncodedVideo)>; 2],
     /// Every datagram that was ever sent, for those who listen in.
     overheard: Vec<(usize, Vec<u8>)>,
     signalled: Vec<(usize, Vec<u8>)>,
@@ -77,6 +80,9 @@ impl Pair {
             stream: true,
             events: [Vec::new(), Vec::new()],
             heard: [Vec::new(), Vec::new()],
+            plans: [Vec::new(), Vec::new()],
+            requests: [Vec::new(), Vec::new()],
+            seen: [Vec::new(), Vec::new()],
             overheard: Vec::new(),
             signalled: Vec::new(),
             dials: 0,
@@ -111,6 +117,9 @@ impl Pair {
                     }
                 }
                 Output::Voice(_) => {}
+                Output::VideoPlan { track, plan } => self.plans[who].push((track, plan)),
+                Output::VideoRequest { track, request } => self.requests[who].push((track, request)),
+                Output::Video { track, frame, .. } => self.seen[who].push((track, frame)),
                 Output::Audio(received) => self.heard[who].push(received.frame),
                 Output::Event(event) => self.events[who].push(event),
                 Output::LinkHello { .. } => {}

@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use ahoy_base::VoiceLevel;
 
+use super::picture::{Ask, Piece};
+
 /// The track of a device's voice.
 pub const VOICE: u8 = 0;
 /// Bytes before the sealed frame of a whole voice frame.
 pub const VOICE_HEADER: usize = 14;
 
 const TYPE_MEDIA: u8 = 0;
+const TYPE_PARITY: u8 = 1;
 const TYPE_FEEDBACK: u8 = 2;
 const TYPE_PADDING: u8 = 3;
 const TYPE_CONTROL: u8 = 4;
+const TYPE_ASK: u8 = 5;
 /// Bytes of a report before its differences.
 const REPORT_BYTES: usize = 17;
 
@@ -27,6 +31,20 @@ pub enum Datagram<'a> {
         header: MediaHeader,
         /// SFrame ciphertext.
         sealed: &'a [u8],
+    },
+    /// A piece of a sealed picture, or parity of its pieces.
+    Piece {
+        /// Counts datagrams of a link, wraps.
+        link_seq: u16,
+        /// The piece.
+        piece: Piece<'a>,
+    },
+    /// What the receiver of a picture lacks of it.
+    Ask {
+        /// Counts datagrams of a link, wraps.
+        link_seq: u16,
+        /// What.
+        ask: Ask,
     },
     /// What came over the link this way, for its sender.
     Feedback(Report),
@@ -87,9 +105,9 @@ pub enum DatagramError {
     /// A later version's type; to be ignored.
     #[error("a datagram of an unknown type")]
     Unknown,
-    /// A frame in several pieces, which this version never sends.
-    #[error("a datagram with a piece of a frame")]
-    Piece,
+    /// It says something that can't be.
+    #[error("a datagram that contradicts itself")]
+    Broken,
 }
 
 impl MediaHeader {
@@ -123,11 +141,16 @@ impl<'a> Datagram<'a> {
         let ([kind, s0, s1], rest) = bytes.split_first_chunk::<3>().ok_or(DatagramError::Short)?;
         let link_seq = u16::from_le_bytes([*s0, *s1]);
         match kind >> 4 {
+            TYPE_MEDIA if rest.get(1).is_some_and(|track| track >> 4 != VOICE) => {
+                Ok(Datagram::Piece { link_seq, piece: Piece::parse(rest)? })
+            }
+            TYPE_PARITY => Ok(Datagram::Piece { link_seq, piece: Piece::parse_parity(rest)? }),
+            TYPE_ASK => Ok(Datagram::Ask { link_seq, ask: Ask::parse(rest)? }),
             TYPE_MEDIA => {
                 let (fixed, sealed) = rest.split_first_chunk::<11>().ok_or(DatagramError::Short)?;
                 let [slot, track, f0, f1, piece, pieces, m0, m1, m2, m3, flags] = *fixed;
                 if (piece, pieces) != (0, 1) {
-                    return Err(DatagramError::Piece);
+                    return Err(DatagramError::Broken);
                 }
                 if track & 15 != 0 || flags & 15 != 0 {
                     // Layers and frame kinds of a later version; what is not understood is not authenticated either.
@@ -160,6 +183,11 @@ impl<'a> Datagram<'a> {
                 out.extend_from_slice(sealed);
                 out
             }
+            Datagram::Piece { link_seq, piece } => {
+                let kind = if piece.parity.is_some() { TYPE_PARITY } else { TYPE_MEDIA };
+                piece.encode(head(kind, *link_seq))
+            }
+            Datagram::Ask { link_seq, ask } => ask.encode(head(TYPE_ASK, *link_seq)),
             Datagram::Feedback(report) => report.encode(),
             Datagram::Padding { link_seq, length } => {
                 let [s0, s1] = link_seq.to_le_bytes();
@@ -184,10 +212,18 @@ impl Datagram<'_> {
         match self {
             Datagram::Media { link_seq, .. }
             | Datagram::Control { link_seq, .. }
+            | Datagram::Piece { link_seq, .. }
+            | Datagram::Ask { link_seq, .. }
             | Datagram::Padding { link_seq, .. } => Some(*link_seq),
             Datagram::Feedback(_) => None,
         }
     }
+}
+
+/// The first three bytes of a datagram.
+const fn head(kind: u8, link_seq: u16) -> [u8; 3] {
+    let [s0, s1] = link_seq.to_le_bytes();
+    [kind << 4, s0, s1]
 }
 
 impl Report {
@@ -222,14 +258,14 @@ mod tests {
     use super::*;
 
     fn header() -> MediaHeader {
-        MediaHeader { slot: 1, track: 2, frame: 0x0403, media_ticks: 0x0807_0605, level: VoiceLevel::new(9) }
+        MediaHeader { slot: 1, track: 0, frame: 0x0403, media_ticks: 0x0807_0605, level: VoiceLevel::new(9) }
     }
 
     #[test]
     fn the_bytes_on_the_wire_are_these() {
         let media = Datagram::Media { link_seq: 0x0201, header: header(), sealed: &[0xaa, 0xbb] };
         let bytes = media.encode();
-        assert_eq!(bytes, [0x00, 1, 2, 1, 0x20, 3, 4, 0, 1, 5, 6, 7, 8, 0x90, 0xaa, 0xbb]);
+        assert_eq!(bytes, [0x00, 1, 2, 1, 0x00, 3, 4, 0, 1, 5, 6, 7, 8, 0x90, 0xaa, 0xbb]);
         assert_eq!(Datagram::parse(&bytes), Ok(media));
         let control = Datagram::Control { link_seq: 7, sealed: &[1] };
         assert_eq!(control.encode(), [0x40, 7, 0, 1]);
@@ -258,7 +294,7 @@ mod tests {
         assert_eq!(Datagram::parse(&[0x70, 0, 0]), Err(DatagramError::Unknown));
         let mut bytes = Datagram::Media { link_seq: 1, header: header(), sealed: &[] }.encode();
         bytes[8] = 2;
-        assert_eq!(Datagram::parse(&bytes), Err(DatagramError::Piece));
+        assert_eq!(Datagram::parse(&bytes), Err(DatagramError::Broken));
     }
 
     #[test]

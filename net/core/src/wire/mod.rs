@@ -2,5 +2,6 @@
 
 pub mod card;
 pub mod datagram;
+pub mod picture;
 pub mod signal;
 pub mod voice;
