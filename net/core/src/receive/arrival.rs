@@ -43,7 +43,7 @@ impl Arrivals {
             *first = 1.0;
         }
         let mut arrivals =
-            Arrivals { window: VecDeque::new(), histogram, late: [0.0; BUCKETS], n_packets: 0 };
+            Arrivals { transit: Transit::default(), histogram, late: [0.0; BUCKETS], n_packets: 0 };
         arrivals.add_up();
         arrivals
     }

@@ -12,6 +12,7 @@
 pub(crate) mod call;
 pub(crate) mod link;
 pub(crate) mod plan;
+pub(crate) mod pictures;
 pub(crate) mod tcp;
 pub(crate) mod voice;
 

@@ -1,0 +1,78 @@
+//! The promises of pictures on the way, each on a path that breaks without the rule behind it.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod world;
+
+use std::time::Duration;
+
+use ahoy_base::Moment;
+use world::Path;
+use world::pictures::{Look, PictureCall, look};
+
+const SECOND: fn(u64) -> Duration = Duration::from_secs;
+
+/// A call with its camera on for `seconds`, and how the time after the first four looked.
+fn call(seed: u64, path: Path, seconds: u64) -> (PictureCall, Look) {
+    let mut call = PictureCall::new(seed, path);
+    let from = call.now();
+    call.camera(true);
+    call.run(SECOND(seconds));
+    let seen = look(&call.seen, from + SECOND(4), call.now());
+    if std::env::var_os("RATE_TRACE").is_some() {
+        let figures = &call.sessions[1].stats().pictures;
+        println!("{seen:?} keys {} {:?}", call.keys(), figures.values().next().map(|f| f.received));
+        println!("   sent {:?}", call.sessions[0].stats().pictures.values().next().map(|f| (f.sent, f.plan)));
+        println!(
+            "   {:.0} kbit/s all, {:?}",
+            call.bytes as f64 * 8.0 / 1e3 / (seconds + 1) as f64,
+            call.sessions[0].stats().links.first().map(|l| (l.loss, l.rate))
+        );
+    }
+    (call, seen)
+}
+
+fn first(call: &PictureCall, began: Moment) -> Duration {
+    call.seen.first().map_or(Duration::MAX, |s| s.at.since(began))
+}
+
+#[test]
+fn a_clean_path_shows_720_lines_within_two_seconds_and_every_frame() {
+    for seed in 0..3 {
+        let (call, seen) = call(seed, Path::good(20_000.0, 1), 20);
+        let began = Moment::from_millis(2_000);
+        let first = first(&call, began);
+        assert!(first < Duration::from_millis(60), "seed {seed}: first picture after {first:?}");
+        let large = call.seen.iter().find(|s| s.size.height >= 720).map(|s| s.at.since(began));
+        assert!(large.is_some_and(|after| after < SECOND(2)), "seed {seed}: {large:?}");
+        assert!(seen.fps > 29.5 && seen.median < 30.0 && seen.frozen_ms < 1.0, "seed {seed}: {seen:?}");
+    }
+}
+
+#[test]
+fn loss_is_mended_without_freezing() {
+    for seed in 0..3 {
+        for (loss, delay) in [(0.05, 45.0), (0.1, 50.0), (0.2, 75.0)] {
+            let (_, seen) = call(seed, Path { loss, ..Path::good(20_000.0, 25) }, 30);
+            assert!(seen.fps > 27.0 && seen.frozen_ms < 300.0, "seed {seed}, {loss}: {seen:?}");
+            assert!(seen.median < 25.0 + delay, "seed {seed}, {loss}: {seen:?}");
+            assert!(seen.kbps > 500.0, "seed {seed}, {loss}: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn a_narrow_link_carries_a_picture_beside_the_voice() {
+    for seed in 0..3 {
+        let (_, seen) = call(seed, Path::good(500.0, 25), 30);
+        assert!(seen.fps > 26.0 && seen.median < 100.0 && seen.frozen_ms < 250.0, "seed {seed}: {seen:?}");
+    }
+}
+
+#[test]
+fn jitter_alone_costs_little() {
+    for seed in 0..3 {
+        let path = Path { jitter: Duration::from_millis(40), ..Path::good(20_000.0, 30) };
+        let (_, seen) = call(seed, path, 20);
+        assert!(seen.fps > 29.0 && seen.median < 110.0 && seen.frozen_ms < 1.0, "seed {seed}: {seen:?}");
+    }
+}
