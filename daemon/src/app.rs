@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ahoy_base::{CallId, Moment, PeerId};
+use ahoy_base::{CallId, Moment, PeerId, VideoTrack};
 use ahoy_call::{CallEvent, CommandError, Fault, Network, ProxyFault, Standing, Transaction, words};
 use ahoy_net::{Multiaddr, ProxyTrouble, Reached, Source};
 use ahoy_net_core::session::PathInfo;
@@ -24,6 +24,7 @@ use crate::random;
 use crate::safety;
 use crate::store::{ContactRow, Store};
 use crate::trace::Trace;
+use crate::video::VideoEvent;
 use crate::view::{
     AutoAnswer, Contact, Me, Media, Notice, PeerKind, Presence, QrCode, Recent, Settings, Verified,
 };
@@ -158,6 +159,7 @@ impl App {
     pub(crate) async fn run(
         mut self,
         mut audio_events: mpsc::Receiver<AudioEvent>,
+        mut video_events: mpsc::Receiver<VideoEvent>,
         stop: impl Future<Output = ()>,
     ) {
         tokio::pin!(stop);
@@ -171,6 +173,7 @@ impl App {
             tokio::select! {
                 input = self.node.next() => self.node.handle(input, &mut self.desk),
                 Some(event) = audio_events.recv() => self.desk.on_audio(event),
+                Some(event) = video_events.recv() => self.desk.on_video(event),
                 request = self.end.requests.recv() => match request {
                     Some(AppRequest::Command { id, command, reply }) => self.on_command(id, command, reply),
                     Some(AppRequest::Stats { reply }) => {
@@ -238,6 +241,7 @@ impl App {
             paths: &desk.paths,
             muted: &desk.muted,
             qualities: desk.meters.qualities(),
+            pictures: desk.meters.pictures(),
             recent: desk.recent(),
             settings: desk.settings.clone(),
             listening: desk.listening.iter().map(ToString::to_string).collect(),
@@ -279,8 +283,15 @@ impl App {
         use ahoy_call::Command as Do;
         match command {
             Command::Dial { who, media } => self.dial(&who, media),
-            Command::Answer { call, media: _ } => Done::ByCall(Do::Answer { call }),
-            Command::Picture { .. } => Done::Now(Err(no_pictures())),
+            Command::Answer { call, media } => {
+                Done::ByCall(Do::Answer { call, media: kind_of(media.unwrap_or(Media::Voice)) })
+            }
+            Command::Picture { call, track, on, source } => {
+                if let Some(source) = source {
+                    self.node.video().choose(track.into(), &source);
+                }
+                Done::ByCall(Do::Picture { call, track: track.into(), on })
+            }
             Command::Decline { call, message } => Done::ByCall(Do::Decline { call, message }),
             Command::HangUp { call } => Done::ByCall(Do::HangUp { call }),
             Command::Hold { call, on } => Done::ByCall(Do::Hold { call, on }),
@@ -308,9 +319,11 @@ impl App {
                 Done::Now(self.desk.store.set_value("speaker", &id).map(|()| json!({})))
             }
             Command::ChooseDevice { role: DeviceRole::Camera, id } => {
+                self.node.video().choose(VideoTrack::Camera, &id);
                 Done::Now(self.desk.store.set_value("camera", &id).map(|()| json!({})))
             }
             Command::ChooseDevice { role: DeviceRole::Screen, id } => {
+                self.node.video().choose(VideoTrack::Screen, &id);
                 Done::Now(self.desk.store.set_value("screen", &id).map(|()| json!({})))
             }
             Command::TestSound {} => {
@@ -332,9 +345,6 @@ impl App {
     }
 
     fn dial(&mut self, words: &str, media: Media) -> Done {
-        if media == Media::Video {
-            return Done::Now(Err(no_pictures()));
-        }
         let desk = &self.desk;
         let contacts = desk.contacts.values().map(|c| (c.peer_id, c.name.as_str()));
         let nearby = desk.nearby.iter().filter_map(|p| desk.names.get(p).map(|n| (*p, n.as_str())));
@@ -352,7 +362,7 @@ impl App {
             self.node.greet(found.peer, &self.desk);
         }
         let call = CallId::from_bytes(random::bytes());
-        Done::ByCall(ahoy_call::Command::Dial { call, peer: found.peer, media: MediaKind::Voice })
+        Done::ByCall(ahoy_call::Command::Dial { call, peer: found.peer, media: kind_of(media) })
     }
 
     fn mute(&mut self, call: CallId, on: bool) -> Result<Value, UiError> {
@@ -677,6 +687,26 @@ impl Desk {
         }
     }
 
+    fn on_video(&mut self, event: VideoEvent) {
+        self.dirty = true;
+        match event {
+            // The source tells the trace itself.
+            VideoEvent::DevicesChanged | VideoEvent::FirstCaptured { .. } => {}
+            VideoEvent::SourceLost { track, text } => {
+                let id = format!("lost-{}", track.word());
+                self.notice(
+                    &id,
+                    text,
+                    "The call goes on without this picture.",
+                    "Choose another one in the device menu.",
+                );
+            }
+            VideoEvent::Problem { text } => {
+                self.notice("video", text, "Everything but pictures works.", "See `ahoy doctor`.");
+            }
+        }
+    }
+
     fn notice(
         &mut self,
         id: &str,
@@ -754,6 +784,10 @@ impl Host for Desk {
             CallEvent::Reconnecting => ("reconnecting", json!({})),
             CallEvent::Resumed => ("resumed", json!({})),
             CallEvent::Held { local, remote } => ("held", json!({ "local": local, "remote": remote })),
+            CallEvent::Picture { own, track, on } => {
+                let whose = if own { "own" } else { "theirs" };
+                ("picture", json!({ "whose": whose, "track": track.word(), "on": on }))
+            }
             CallEvent::Interrupted => ("interrupted", json!({})),
             CallEvent::Missed => ("missed", json!({})),
             CallEvent::Ended(reason) => {
@@ -782,6 +816,13 @@ impl Host for Desk {
         self.trace.event(at, "path", traced);
         self.tell(at, "path", Some(call), more);
         self.paths.insert(call, path);
+    }
+
+    fn on_first_video(&mut self, at: Moment, call: CallId, peer: PeerId, track: VideoTrack) {
+        let more = json!({ "peer": peer.to_string(), "track": track.word() });
+        let traced = json!({ "call": call.to_string(), "peer": more["peer"], "track": more["track"] });
+        self.trace.event(at, "first_video", traced);
+        self.tell(at, "first_video", Some(call), more);
     }
 
     fn on_reply(&mut self, id: [u8; 16], result: Result<CallId, CommandError>) {
@@ -848,8 +889,11 @@ fn error_of(error: CommandError) -> UiError {
     UiError::new(said.what, said.works, said.todo)
 }
 
-fn no_pictures() -> UiError {
-    UiError::new("This version of Ahoy carries voice, not video.", "Voice calls work.", "Call by voice.")
+const fn kind_of(media: Media) -> MediaKind {
+    match media {
+        Media::Voice => MediaKind::Voice,
+        Media::Video => MediaKind::Video,
+    }
 }
 
 fn no_contact() -> UiError {

@@ -1,10 +1,15 @@
 //! Drives one `Session`: one input, drain to `Wake`, wait. The law of the shell, and nothing else: no policy here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, PeerId};
+use ahoy_base::{
+    Bitrate, CallId, EncodedAudio, EncodedVideo, LinkId, Moment, PeerId, VideoPlan, VideoRequest, VideoSize,
+    VideoTrack,
+};
 use ahoy_net::{Link, Net, PathKind};
 use ahoy_net_core::session::{
     Input, NewLink, Output, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats, VoicePlan,
@@ -15,6 +20,9 @@ use tokio::task::JoinSet;
 
 use crate::audio::{PeerSink, VoiceOut};
 use crate::clock;
+use crate::node::Devices;
+use crate::video::hub::{Demand, TrackKey};
+use crate::video::{ShownVideo, VideoOut};
 
 /// Signalling and commands that wait for the task; a handshake is four messages, so a full queue means a stuck task.
 const MAX_INPUTS: usize = 64;
@@ -22,6 +30,15 @@ const MAX_INPUTS: usize = 64;
 const MAX_FRAMES: usize = 8;
 /// Datagrams between socket and seal; a burst of 1 Mbit/s for a second, then the network's own loss rules apply.
 const MAX_DATAGRAMS: usize = 128;
+/// Encoded pictures between encoder and seal: while one waits the next is not encoded, so none gets old here.
+const MAX_PICTURES: usize = 1;
+/// Requests for an encoder that it has not seen: more than a handful means the same.
+const MAX_REQUESTS: usize = 16;
+/// What an encoder begins with; the session says better as soon as it knows.
+const FIRST_PLAN: VideoPlan =
+    VideoPlan { bitrate: Bitrate::kbps(300), size: VideoSize { width: 640, height: 360 }, frame_rate: 30 };
+/// What a recorder can use: all that is made.
+const RECORDED: VideoSize = VideoSize { width: 1_920, height: 1_080 };
 /// How often round trip times are read from QUIC and figures are published.
 const FIGURES_EVERY: Duration = Duration::from_millis(250);
 
@@ -33,8 +50,25 @@ pub(crate) enum TaskInput {
     Candidates(Vec<SocketAddr>),
     /// The peer opened a link to us.
     Incoming(Link),
-    /// Where received sound goes, or nowhere: before the call is answered nobody is heard.
-    Sink(Option<PeerSink>),
+    /// Where received sound and pictures go, or nowhere: before the call is answered nobody is heard.
+    Sink(Option<Sink>),
+    /// Where a picture of ours comes from, or that it is off.
+    Picture(VideoTrack, Option<PictureIn>),
+}
+
+/// Where what the peer sends goes.
+pub(crate) struct Sink {
+    /// Its sound.
+    pub(crate) sound: PeerSink,
+    /// Its pictures, and how its sound does.
+    pub(crate) devices: Devices,
+}
+
+/// The session's end of a [`VideoOut`].
+pub(crate) struct PictureIn {
+    frames: mpsc::Receiver<EncodedVideo>,
+    plan: watch::Sender<VideoPlan>,
+    requests: mpsc::Sender<VideoRequest>,
 }
 
 /// What a session tells its node.
@@ -43,6 +77,15 @@ pub(crate) enum TaskEvent {
     Handshake(Vec<u8>),
     /// News for `Calls`.
     Session(SessionEvent),
+    /// The first frame of a picture was handed on.
+    FirstVideo {
+        /// Whose.
+        peer: PeerId,
+        /// Which.
+        track: VideoTrack,
+        /// When.
+        at: Moment,
+    },
 }
 
 /// The latest figures of a session, for views and `ahoy stats`.
@@ -85,6 +128,9 @@ impl CallTask {
             link_events: link_events_out,
             events,
             sink: None,
+            pictures: BTreeMap::new(),
+            demands: BTreeMap::new(),
+            seen: BTreeSet::new(),
             plan: plan_out,
         };
         let task = tokio::spawn(driver.run(inputs, frames_in, link_events, figures_out));
@@ -101,6 +147,16 @@ impl CallTask {
     /// Where the capture thread puts our frames.
     pub(crate) fn voice(&self) -> VoiceOut {
         self.voice.clone()
+    }
+
+    /// Where the encoder of `track` puts its frames from here on.
+    pub(crate) fn picture(&self, track: VideoTrack) -> VideoOut {
+        let (frames, frames_in) = mpsc::channel(MAX_PICTURES);
+        let (plan_out, plan) = watch::channel(FIRST_PLAN);
+        let (requests_out, requests) = mpsc::channel(MAX_REQUESTS);
+        let picture = PictureIn { frames: frames_in, plan: plan_out, requests: requests_out };
+        self.send(TaskInput::Picture(track, Some(picture)));
+        VideoOut { frames, plan, requests }
     }
 
     /// The latest figures.
@@ -132,7 +188,13 @@ struct Driver {
     jobs: JoinSet<()>,
     link_events: mpsc::Sender<LinkEvent>,
     events: mpsc::Sender<(CallId, TaskEvent)>,
-    sink: Option<PeerSink>,
+    sink: Option<Sink>,
+    /// Our pictures that are on.
+    pictures: BTreeMap<VideoTrack, PictureIn>,
+    /// What is wanted of theirs.
+    demands: BTreeMap<VideoTrack, (watch::Receiver<Demand>, Demand)>,
+    /// Their pictures of which something was seen.
+    seen: BTreeSet<VideoTrack>,
     plan: watch::Sender<VoicePlan>,
 }
 
@@ -152,6 +214,10 @@ impl Driver {
                 biased;
                 Some(event) = link_events.recv() => self.on_link_event(event),
                 Some(frame) = frames.recv() => self.session.handle(clock::now(), Input::Audio(frame)),
+                (track, frame) = next_picture(&mut self.pictures), if self.session.takes_video() => {
+                    self.on_picture(track, frame);
+                }
+                track = next_demand(&mut self.demands) => self.on_demand(track),
                 input = inputs.recv() => match input {
                     Some(input) => self.on_input(input),
                     None => break,
@@ -159,6 +225,7 @@ impl Driver {
                 () = sleep_until(wake_at) => self.session.handle(clock::now(), Input::Wake),
                 _ = every.tick() => {
                     self.read_round_trips();
+                    self.read_sound();
                     let latest = Figures { stats: self.session.stats(), info: self.session.info() };
                     // Nobody looks while no page is open.
                     let _ = figures.send(latest);
@@ -174,7 +241,65 @@ impl Driver {
             TaskInput::Handshake(bytes) => self.session.handle(now, Input::Handshake(&bytes)),
             TaskInput::Candidates(addresses) => self.session.handle(now, Input::Candidates(addresses)),
             TaskInput::Incoming(link) => self.add_link(link),
-            TaskInput::Sink(sink) => self.sink = sink,
+            TaskInput::Sink(sink) => self.set_sink(sink),
+            TaskInput::Picture(track, picture) => {
+                let on = picture.is_some();
+                match picture {
+                    Some(picture) => drop(self.pictures.insert(track, picture)),
+                    None => drop(self.pictures.remove(&track)),
+                }
+                self.session.handle(now, Input::TrackOn { track, on });
+            }
+        }
+    }
+
+    fn set_sink(&mut self, sink: Option<Sink>) {
+        self.demands.clear();
+        self.seen.clear();
+        if let Some(sink) = &sink {
+            for track in VideoTrack::ALL {
+                let key = TrackKey { call: self.call, peer: self.peer, track };
+                self.demands.insert(track, (sink.devices.video.hub().demand(key), Demand::default()));
+            }
+        }
+        self.session.handle(clock::now(), Input::Watching(sink.is_some()));
+        self.sink = sink;
+        VideoTrack::ALL.into_iter().for_each(|track| self.on_demand(track));
+    }
+
+    /// Those who look at a picture of the peer changed their mind.
+    fn on_demand(&mut self, track: VideoTrack) {
+        let (Some(sink), Some((demands, before))) = (&self.sink, self.demands.get_mut(&track)) else {
+            return;
+        };
+        let demand = *demands.borrow_and_update();
+        let lost = demand.keys != before.keys && before.size.is_some();
+        *before = demand;
+        // A recorder takes what the largest tile would.
+        let size = if sink.devices.video.records() { Some(RECORDED) } else { demand.size };
+        let now = clock::now();
+        self.session.handle(now, Input::Want { track, size });
+        if lost {
+            self.session.handle(now, Input::NeedKey(track));
+        }
+    }
+
+    /// An encoded picture of ours, or the end of its encoder.
+    fn on_picture(&mut self, track: VideoTrack, frame: Option<EncodedVideo>) {
+        match frame {
+            Some(frame) => self.session.handle(clock::now(), Input::Video { track, frame }),
+            None => drop(self.pictures.remove(&track)),
+        }
+    }
+
+    /// A picture of the peer, at the moment it is to be seen.
+    async fn show(&mut self, track: VideoTrack, frame: EncodedVideo, arrival: Moment) {
+        let Some(sink) = &self.sink else { return };
+        let release = clock::now();
+        let shown = ShownVideo { frame: Arc::new(frame), arrival, release };
+        sink.devices.video.show(self.call, self.peer, track, shown);
+        if self.seen.insert(track) {
+            self.report(TaskEvent::FirstVideo { peer: self.peer, track, at: release }).await;
         }
     }
 
@@ -201,7 +326,10 @@ impl Driver {
         loop {
             match self.session.poll() {
                 Output::Handshake(bytes) => self.report(TaskEvent::Handshake(bytes)).await,
-                Output::Event(event) => self.report(TaskEvent::Session(event)).await,
+                Output::Event(event) => {
+                    self.on_event(event);
+                    self.report(TaskEvent::Session(event)).await;
+                }
                 Output::Dial(addresses) => addresses.into_iter().for_each(|a| self.dial(a)),
                 Output::DialWithoutUdp(kind) => self.dial_without_udp(kind),
                 Output::LinkHello { link, bytes } => self.send_hello(link, bytes),
@@ -220,11 +348,29 @@ impl Driver {
                 Output::Voice(plan) => drop(self.plan.send_replace(plan)),
                 Output::Audio(received) => {
                     if let Some(sink) = &mut self.sink {
-                        sink.push(received);
+                        sink.sound.push(received);
+                    }
+                }
+                Output::Video { track, frame, arrival } => self.show(track, frame, arrival).await,
+                Output::VideoPlan { track, plan } => {
+                    if let Some(picture) = self.pictures.get(&track) {
+                        picture.plan.send_replace(plan);
+                    }
+                }
+                Output::VideoRequest { track, request } => {
+                    if let Some(picture) = self.pictures.get(&track) {
+                        // A full queue says the same already.
+                        let _ = picture.requests.try_send(request);
                     }
                 }
                 Output::Wake { at, .. } => return at,
             }
+        }
+    }
+
+    fn on_event(&mut self, event: SessionEvent) {
+        if let (SessionEvent::Track { track, on: false }, Some(sink)) = (event, &self.sink) {
+            sink.devices.video.gone(self.call, self.peer, track);
         }
     }
 
@@ -282,6 +428,14 @@ impl Driver {
         });
     }
 
+    /// Pictures wait for their sound.
+    fn read_sound(&mut self) {
+        let figures = self.sink.as_ref().and_then(|sink| sink.devices.audio.figures(self.call, self.peer));
+        if let Some(figures) = figures {
+            self.session.handle(clock::now(), Input::VoiceWaits(figures.playout.delay));
+        }
+    }
+
     fn read_round_trips(&mut self) {
         let now = clock::now();
         for link in self.links.values() {
@@ -289,6 +443,41 @@ impl Driver {
             self.session.handle(now, Input::LinkMarks { link: link.id(), marks: link.congestion_marks() });
         }
     }
+}
+
+/// The next frame of any of our pictures; its encoder's end is told once.
+async fn next_picture(pictures: &mut BTreeMap<VideoTrack, PictureIn>) -> (VideoTrack, Option<EncodedVideo>) {
+    std::future::poll_fn(|context| {
+        for (track, picture) in pictures.iter_mut() {
+            if let Poll::Ready(frame) = picture.frames.poll_recv(context) {
+                return Poll::Ready((*track, frame));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The next picture of theirs of which something else is wanted.
+async fn next_demand(demands: &mut BTreeMap<VideoTrack, (watch::Receiver<Demand>, Demand)>) -> VideoTrack {
+    let changes = demands.iter_mut().map(|(track, (demand, _))| {
+        Box::pin(async move {
+            if demand.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            *track
+        })
+    });
+    let mut changes: Vec<_> = changes.collect();
+    std::future::poll_fn(|context| {
+        for change in &mut changes {
+            if let Poll::Ready(track) = change.as_mut().poll(context) {
+                return Poll::Ready(track);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 impl Drop for Driver {

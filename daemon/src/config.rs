@@ -23,9 +23,9 @@ pub(crate) const KEYS: [Key; 19] = [
     Key { name: "no-ui", default: "off", kind: Kind::Value },
     Key { name: "mic", default: "", kind: Kind::Value },
     Key { name: "speaker", default: "", kind: Kind::Value },
-    Key { name: "camera", default: "null", kind: Kind::Ignored("null") },
-    Key { name: "screen", default: "null", kind: Kind::Ignored("null") },
-    Key { name: "video-out", default: "", kind: Kind::Ignored("") },
+    Key { name: "camera", default: "", kind: Kind::Value },
+    Key { name: "screen", default: "", kind: Kind::Value },
+    Key { name: "video-out", default: "", kind: Kind::Value },
     Key { name: "listen", default: "", kind: Kind::List },
     Key { name: "mdns", default: "on", kind: Kind::Value },
     Key { name: "bootstrap", default: "", kind: Kind::List },
@@ -104,6 +104,12 @@ pub(crate) struct Config {
     pub(crate) mic: Option<String>,
     /// The speaker; `None`: the one chosen on the page, else the system's.
     pub(crate) speaker: Option<String>,
+    /// The camera; `None`: the one chosen on the page, else the system's.
+    pub(crate) camera: Option<String>,
+    /// The screen; `None`: the one chosen on the page, else the system's.
+    pub(crate) screen: Option<String>,
+    /// Where received pictures are recorded, beside being shown.
+    pub(crate) video_out: Option<String>,
     /// Multiaddresses to listen on; empty: all interfaces, QUIC and TCP, any port.
     pub(crate) listen: Vec<String>,
     /// Whether people nearby are looked for.
@@ -164,6 +170,9 @@ impl Config {
             ui: if values.switch("no-ui")? { None } else { Some(values.port("ui")?) },
             mic: values.text("mic"),
             speaker: values.text("speaker"),
+            camera: values.text("camera"),
+            screen: values.text("screen"),
+            video_out: values.text("video-out"),
             listen: values.list("listen"),
             mdns: values.switch("mdns")?,
             bootstrap: values.list("bootstrap"),

@@ -6,7 +6,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use ahoy_base::{CallId, Moment, PeerId};
+use ahoy_base::{CallId, Moment, PeerId, VideoTrack};
 use ahoy_call::{AutoAnswer, CallEvent, Calls, CallsConfig, CommandError, Restored, Standing, Transaction};
 use ahoy_net::{Multiaddr, NetConfig, ReachConfig};
 use ahoy_net_core::session::PathInfo;
@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::audio::{self, AudioConfig, VoiceSettings};
 use crate::clock;
 use crate::identity::Identity;
-use crate::node::{Host, NetNews, Node};
+use crate::node::{Devices, Host, NetNews, Node};
 use crate::random;
 use crate::trace::Trace;
+use crate::video::{self, VideoConfig};
 
 /// The name people see.
 pub(crate) const NAME: &str = "Echo";
@@ -60,7 +61,17 @@ pub(crate) async fn start(identity: &Identity, owner: PeerId) -> Result<Vec<Mult
         },
         Restored::default(),
     );
-    let node = Node::new(identity.local(), net, net_events, audio, calls);
+    // It has no camera, and nobody looks.
+    let (video_events, _) = mpsc::channel(1);
+    let video_config = VideoConfig {
+        camera: "null".to_owned(),
+        screen: "null".to_owned(),
+        video_out: String::new(),
+        trace: Trace::off(),
+        me: identity.peer,
+    };
+    let video = video::start(video_config, video_events);
+    let node = Node::new(identity.local(), net, net_events, Devices { audio, video }, calls);
     let (listening, addresses) = oneshot::channel();
     tokio::spawn(run(node, audio_news, EchoHost { owner, listening: Some(listening) }));
     Ok(addresses.await.unwrap_or_default())
@@ -106,6 +117,8 @@ impl Host for EchoHost {
     fn on_call(&mut self, _: Moment, _: CallId, _: CallEvent) {}
 
     fn on_path(&mut self, _: Moment, _: CallId, _: PathInfo) {}
+
+    fn on_first_video(&mut self, _: Moment, _: CallId, _: PeerId, _: VideoTrack) {}
 
     fn on_reply(&mut self, _: [u8; 16], _: Result<CallId, CommandError>) {}
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::audio::PeerFigures;
 use crate::call_task::Figures;
 use crate::node::Node;
+use crate::picture_figures::{self, Pictures};
 use crate::trace::Trace;
 use crate::usage::Usage;
 use crate::view::{CallPhase, Quality, from_word, word};
@@ -24,6 +25,7 @@ const FIXED_DELAY: Duration = Duration::from_micros(26_500);
 pub(crate) struct Meters {
     calls: BTreeMap<CallId, Meter>,
     qualities: BTreeMap<CallId, Quality>,
+    pictures: BTreeMap<CallId, Pictures>,
     usage: Option<Usage>,
     cpu_share: f64,
 }
@@ -37,6 +39,7 @@ struct Meter {
     /// The least round trip so far: what is above it is queues.
     least_rtt: Option<Duration>,
     since: Since,
+    pictures: Pictures,
 }
 
 /// What happened between two looks.
@@ -66,15 +69,22 @@ impl Meters {
             }
             calls.insert(call.id(), meter);
         }
+        let pictures = calls.iter().map(|(id, meter)| (*id, meter.pictures.clone())).collect();
         self.calls = calls;
-        let changed = self.qualities != qualities;
+        let changed = self.qualities != qualities || self.pictures != pictures;
         self.qualities = qualities;
+        self.pictures = pictures;
         changed
     }
 
     /// How good each call is.
     pub(crate) fn qualities(&self) -> &BTreeMap<CallId, Quality> {
         &self.qualities
+    }
+
+    /// How the pictures of each call do.
+    pub(crate) fn pictures(&self) -> &BTreeMap<CallId, Pictures> {
+        &self.pictures
     }
 
     /// The document of `ahoy stats --json` (docs/PROTOCOL.md, "Figures").
@@ -144,7 +154,11 @@ impl Meter {
                 ),
             }
         });
-        Meter { peer, at: now, session, sound, least_rtt, since }
+        let before = last.map(|last| (&last.session.pictures, now.since(last.at)));
+        let pictures = before.map_or_else(Pictures::new, |(before, time)| {
+            picture_figures::since(&session.pictures, before, time)
+        });
+        Meter { peer, at: now, session, sound, least_rtt, since, pictures }
     }
 
     fn rtt(&self) -> Option<Duration> {
@@ -200,7 +214,7 @@ impl Meter {
             "target_bps": self.target().as_bps(), "sent_bps": self.since.sent.as_bps(),
             "packets": self.session.audio_sent,
             "again": self.session.audio_again,
-            "share": { "audio": 1.0 - self.repair(), "video": 0.0, "repair": self.repair() },
+            "share": self.share(),
             "plan": self.session.plan.map(|plan| json!({
                 "frame_ms": ms(plan.frame), "bitrate_bps": plan.bitrate.as_bps(), "copies": plan.older,
                 "again": plan.again,
@@ -236,6 +250,8 @@ impl Meter {
                 "last_second": round(self.since.stretched_percent / 100.0),
             },
         });
+        let mut tracks = vec![sent, received];
+        tracks.extend(self.picture_stats());
         json!({
             "peer_id": self.peer.to_string(),
             "name": name,
@@ -249,8 +265,36 @@ impl Meter {
             "dropped": dropped,
             "handshakes": self.session.handshakes,
             "key_changes": self.session.key_changes,
-            "tracks": [sent, received],
+            "tracks": tracks,
         })
+    }
+
+    /// Pictures that are on, or were.
+    fn picture_stats(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for (track, figures) in &self.session.pictures {
+            let lively = |own| self.pictures.get(&(*track, own)).copied().unwrap_or_default();
+            if figures.ours_on || figures.sent.frames > 0 {
+                all.push(picture_figures::sent(*track, figures, lively(true), self.since.sent));
+            }
+            if figures.theirs_on || figures.received.frames > 0 {
+                all.push(picture_figures::received(*track, figures, lively(false)));
+            }
+        }
+        all
+    }
+
+    /// How all that is sent to the peer divides.
+    fn share(&self) -> Value {
+        let own = self.pictures.iter().filter(|((_, own), _)| *own).map(|(_, lively)| *lively);
+        let (video, repair) = own.fold((0, 0), |(video, repair), lively| {
+            (video + lively.bitrate.as_bps(), repair + lively.repair.as_bps())
+        });
+        let all = self.since.sent.as_bps().max(video + repair);
+        let part = |bits: u64| if all == 0 { 0.0 } else { bits as f64 / all as f64 };
+        let voice = 1.0 - part(video) - part(repair);
+        let repair = part(repair) + voice * self.repair();
+        json!({ "audio": round(voice * (1.0 - self.repair())), "video": round(part(video)), "repair": round(repair) })
     }
 }
 

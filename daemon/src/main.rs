@@ -16,6 +16,7 @@ mod identity;
 mod node;
 mod notify;
 mod paths;
+mod picture_figures;
 mod ports;
 mod qr;
 mod random;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ahoy_base::{CallId, MessageId, Moment, PeerId};
+use ahoy_base::{CallId, MessageId, Moment, PeerId, VideoTrack};
 use ahoy_call::{
     AutoAnswer, CallEvent, Calls, Command, CommandError, Input, Output, SessionCommand, Standing, Transaction,
 };
@@ -15,9 +15,10 @@ use ahoy_net_core::wire::signal::{Envelope, Signal};
 use tokio::sync::mpsc;
 
 use crate::audio::AudioHandle;
-use crate::call_task::{CallTask, Figures, TaskEvent, TaskInput, sleep_until};
+use crate::call_task::{CallTask, Figures, Sink, TaskEvent, TaskInput, sleep_until};
 use crate::clock;
 use crate::random;
+use crate::video::VideoHandle;
 
 /// News of sessions that wait for the node: a handshake and its links are a handful each.
 const MAX_TASK_EVENTS: usize = 256;
@@ -40,6 +41,8 @@ pub(crate) trait Host {
     fn on_call(&mut self, at: Moment, call: CallId, event: CallEvent);
     /// The sound of a call takes this way, or its round trip changed.
     fn on_path(&mut self, at: Moment, call: CallId, path: PathInfo);
+    /// The first frame of a peer's picture is seen.
+    fn on_first_video(&mut self, at: Moment, call: CallId, peer: PeerId, track: VideoTrack);
     /// A command was carried out, or not.
     fn on_reply(&mut self, id: [u8; 16], result: Result<CallId, CommandError>);
     /// The network has news that are not a call's.
@@ -68,6 +71,15 @@ pub(crate) enum NetNews {
     Warning(String),
 }
 
+/// Where sound and pictures come from and go to.
+#[derive(Clone)]
+pub(crate) struct Devices {
+    /// Sound.
+    pub(crate) audio: AudioHandle,
+    /// Pictures.
+    pub(crate) video: VideoHandle,
+}
+
 /// Everything that can wake a node.
 pub(crate) enum NodeInput {
     /// From the network.
@@ -83,7 +95,7 @@ pub(crate) struct Node {
     identity: LocalIdentity,
     net: Net,
     net_events: mpsc::Receiver<NetEvent>,
-    audio: AudioHandle,
+    devices: Devices,
     calls: Calls,
     tasks: BTreeMap<CallId, CallTask>,
     task_events_out: mpsc::Sender<(CallId, TaskEvent)>,
@@ -99,7 +111,7 @@ impl Node {
         identity: LocalIdentity,
         net: Net,
         net_events: mpsc::Receiver<NetEvent>,
-        audio: AudioHandle,
+        devices: Devices,
         calls: Calls,
     ) -> Node {
         let (task_events_out, task_events) = mpsc::channel(MAX_TASK_EVENTS);
@@ -107,7 +119,7 @@ impl Node {
             identity,
             net,
             net_events,
-            audio,
+            devices,
             calls,
             tasks: BTreeMap::new(),
             task_events_out,
@@ -117,6 +129,11 @@ impl Node {
         }
     }
 
+    /// This device.
+    pub(crate) fn me(&self) -> PeerId {
+        self.identity.peer
+    }
+
     /// The network handle, to add addresses and peers.
     pub(crate) fn net(&self) -> &Net {
         &self.net
@@ -124,7 +141,12 @@ impl Node {
 
     /// The sound handle.
     pub(crate) fn audio(&self) -> &AudioHandle {
-        &self.audio
+        &self.devices.audio
+    }
+
+    /// The handle of pictures.
+    pub(crate) fn video(&self) -> &VideoHandle {
+        &self.devices.video
     }
 
     /// All calls, for views.
@@ -159,6 +181,9 @@ impl Node {
             NodeInput::Task(call, TaskEvent::Handshake(bytes)) => self.send_handshake(call, bytes),
             NodeInput::Task(call, TaskEvent::Session(SessionEvent::Path(path))) => {
                 host.on_path(now, call, path)
+            }
+            NodeInput::Task(call, TaskEvent::FirstVideo { peer, track, at }) => {
+                host.on_first_video(at, call, peer, track);
             }
             NodeInput::Task(call, TaskEvent::Session(event)) => {
                 self.calls.handle(now, clock::wall_ms(), Input::Session { call, event });
@@ -307,7 +332,8 @@ impl Node {
                     }
                 }
                 Output::Media { call, peer, on } => self.set_media(call, peer, on),
-                Output::Ring(ring) => self.audio.ring(ring),
+                Output::Picture { call, peer: _, track, on } => self.set_picture(call, track, on),
+                Output::Ring(ring) => self.devices.audio.ring(ring),
                 Output::Event { call, event } => host.on_call(clock::now(), call, event),
                 Output::Reply { id, result } => host.on_reply(id, result),
                 Output::Wake { at, .. } => {
@@ -320,14 +346,27 @@ impl Node {
 
     fn set_media(&self, call: CallId, peer: PeerId, on: bool) {
         if let (true, Some(task)) = (on, self.tasks.get(&call)) {
-            self.audio.start_call(call, task.voice());
-            task.send(TaskInput::Sink(Some(self.audio.add_peer(call, peer))));
+            self.devices.audio.start_call(call, task.voice());
+            let sink = Sink { sound: self.devices.audio.add_peer(call, peer), devices: self.devices.clone() };
+            task.send(TaskInput::Sink(Some(sink)));
         } else {
             if let Some(task) = self.tasks.get(&call) {
                 task.send(TaskInput::Sink(None));
             }
-            self.audio.remove_peer(call, peer);
-            self.audio.stop_call(call);
+            self.devices.audio.remove_peer(call, peer);
+            self.devices.audio.stop_call(call);
+            VideoTrack::ALL.into_iter().for_each(|track| self.devices.video.gone(call, peer, track));
+        }
+    }
+
+    fn set_picture(&self, call: CallId, track: VideoTrack, on: bool) {
+        if let (true, Some(task)) = (on, self.tasks.get(&call)) {
+            self.devices.video.start(call, track, task.picture(track));
+        } else {
+            self.devices.video.stop(call, track);
+            if let Some(task) = self.tasks.get(&call) {
+                task.send(TaskInput::Picture(track, None));
+            }
         }
     }
 

@@ -18,13 +18,13 @@ use crate::config::Config;
 use crate::doors;
 use crate::echo;
 use crate::identity::{FolderLock, Identity};
-use crate::node::Node;
+use crate::node::{Devices, Node};
 use crate::notify;
 use crate::ports;
 use crate::random;
 use crate::store::Store;
 use crate::trace::Trace;
-use crate::video::hub::VideoHub;
+use crate::video::{self, VideoConfig};
 use crate::view::{Notice, ReadyState, View};
 use crate::view_builder;
 use crate::web::protocol::UiError;
@@ -86,6 +86,15 @@ async fn serve(config: Config) -> Result<(), UiError> {
         voice: settings.voice(),
     };
     let audio = audio::start(audio_config, audio_events_in);
+    let (video_events_in, video_events) = mpsc::channel(MAX_AUDIO_EVENTS);
+    let video_config = VideoConfig {
+        camera: chosen(&config.camera, "camera")?,
+        screen: chosen(&config.screen, "screen")?,
+        video_out: config.video_out.clone().unwrap_or_default(),
+        trace: trace.clone(),
+        me: identity.peer,
+    };
+    let video = video::start(video_config, video_events_in);
     let calls_config = CallsConfig {
         me: identity.peer,
         seed: random::bytes(),
@@ -109,7 +118,13 @@ async fn serve(config: Config) -> Result<(), UiError> {
     }
     net.connect(echo_identity.peer);
 
-    let node = Node::new(identity.local(), net, net_events, audio.clone(), calls);
+    let node = Node::new(
+        identity.local(),
+        net,
+        net_events,
+        Devices { audio: audio.clone(), video: video.clone() },
+        calls,
+    );
     let first_view = view_builder::empty(identity.peer);
     let (handle, end) = app_handle::connect(first_view, Arc::new(move || audio.levels()));
     let parts = Parts {
@@ -128,14 +143,14 @@ async fn serve(config: Config) -> Result<(), UiError> {
     };
     let app = App::new(parts)?;
     let view = handle.view();
-    let doors = doors::open(&config, handle, VideoHub::default(), store).await?;
+    let doors = doors::open(&config, handle, video.hub().clone(), store).await?;
     if let Some(trouble) = &doors.trouble {
         tracing::warn!("{trouble}");
     }
     if let Some(address) = &doors.address {
         tracing::info!("Ahoy is ready; its page is {address} (sign in with `ahoy open`)");
     }
-    let app = app.run(audio_events, stop);
+    let app = app.run(audio_events, video_events, stop);
     tokio::pin!(app);
     let ready = async {
         listening(view).await;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ahoy_base::{CallId, PeerId};
+use ahoy_base::{CallId, PeerId, VideoTrack};
 use ahoy_call::{Alert, Call, EndReason, Fault, Network, Weight, words};
 use ahoy_net_core::session::PathInfo;
 use ahoy_net_core::wire::signal::MediaKind;
@@ -11,11 +11,12 @@ use crate::audio;
 use crate::call_task::Figures;
 use crate::echo;
 use crate::node::Node;
+use crate::picture_figures::Pictures;
 use crate::view::{
     AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, ChosenVideo, Contact, Device, DeviceState,
     Devices, Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, NetworkFault, Notice, PathKind,
     PathView, PeerKind, Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent, Security,
-    Settings, Verified, VideoDeviceState, View, from_word,
+    Settings, TrackView, Verified, VideoDeviceState, View, from_word,
 };
 
 /// Everything a view is made of.
@@ -29,6 +30,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) paths: &'a BTreeMap<CallId, PathInfo>,
     pub(crate) muted: &'a BTreeSet<CallId>,
     pub(crate) qualities: &'a BTreeMap<CallId, Quality>,
+    pub(crate) pictures: &'a BTreeMap<CallId, Pictures>,
     pub(crate) recent: Vec<Recent>,
     pub(crate) settings: Settings,
     pub(crate) listening: Vec<String>,
@@ -192,7 +194,7 @@ fn call_view(sources: &Sources<'_>, call: &Call) -> CallView {
         state: phase(call),
         hold: HoldView { local: hold.local, remote: hold.remote },
         muted: sources.muted.contains(&call.id()),
-        tracks: Vec::new(),
+        tracks: tracks(sources, call, figures.as_ref()),
         offered_at_ms: call.offered_at_ms(),
         active_since_ms: call.active_since_ms(),
         reconnecting_since_ms: call.reconnecting_since_ms(),
@@ -200,6 +202,27 @@ fn call_view(sources: &Sources<'_>, call: &Call) -> CallView {
         quality: sources.qualities.get(&call.id()).cloned(),
         security: figures.as_ref().and_then(security),
     }
+}
+
+/// The pictures that are on, this person's first.
+fn tracks(sources: &Sources<'_>, call: &Call, figures: Option<&Figures>) -> Vec<TrackView> {
+    let lively = sources.pictures.get(&call.id());
+    let view = |peer_id, track: VideoTrack, own: bool| {
+        let counted = figures.and_then(|figures| figures.stats.pictures.get(&track));
+        let size = counted.and_then(|c| if own { c.sent.size } else { c.received.size });
+        let now = lively.and_then(|pictures| pictures.get(&(track, own)));
+        TrackView {
+            peer_id,
+            track: track.into(),
+            width: size.map(|size| size.width),
+            height: size.map(|size| size.height),
+            frame_rate: now.map(|now| now.frame_rate),
+            bitrate_bps: now.map(|now| now.bitrate.as_bps()),
+            frozen: now.is_some_and(|now| now.frozen),
+        }
+    };
+    let ours = call.ours().iter().map(|track| view(sources.node.me(), *track, true));
+    ours.chain(call.theirs().iter().map(|track| view(call.peer(), *track, false))).collect()
 }
 
 fn phase(call: &Call) -> CallPhase {

@@ -5,8 +5,9 @@ use crate::door::{Alert, CallEvent};
 use crate::end::{EndReason, Outcome};
 use crate::roster::{Presence, Roster};
 use crate::stored::{StoredCall, StoredPhase};
-use ahoy_base::{CallId, Moment, PeerId};
+use ahoy_base::{CallId, Moment, PeerId, VideoTrack};
 use ahoy_net_core::wire::signal::MediaKind;
+use std::collections::BTreeSet;
 
 /// Who called.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -38,6 +39,12 @@ pub struct Call {
     pub(crate) session: SessionStatus,
     /// What the shell was last told.
     pub(crate) media_on: bool,
+    /// What this person wants to show.
+    pub(crate) ours: BTreeSet<VideoTrack>,
+    /// What of it the shell was told to capture.
+    pub(crate) captured: BTreeSet<VideoTrack>,
+    /// What the other shows.
+    pub(crate) theirs: BTreeSet<VideoTrack>,
     /// Not shown any more; kept so that late copies of its messages find it.
     pub(crate) dismissed: bool,
     /// What the store holds of it, with the moment it was handed over; `None` if nothing yet.
@@ -106,6 +113,16 @@ impl Call {
             | CallState::RingingIn { .. }
             | CallState::Ended { .. } => Hold { local: false, remote: false },
         }
+    }
+
+    /// What this person shows, or wants to once they can.
+    pub const fn ours(&self) -> &BTreeSet<VideoTrack> {
+        &self.ours
+    }
+
+    /// What the other shows.
+    pub const fn theirs(&self) -> &BTreeSet<VideoTrack> {
+        &self.theirs
     }
 
     /// When it was offered: milliseconds since 1970, as all times here.
@@ -189,6 +206,9 @@ impl Call {
             seq_in: 0,
             session: SessionStatus::Off,
             media_on: false,
+            ours: BTreeSet::new(),
+            captured: BTreeSet::new(),
+            theirs: BTreeSet::new(),
             dismissed: false,
             kept: None,
         }
@@ -257,6 +277,7 @@ impl Call {
             | CallEvent::Ringing
             | CallEvent::Incoming(_)
             | CallEvent::Held { .. }
+            | CallEvent::Picture { .. }
             | CallEvent::Missed => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::end::EndReason;
 use crate::stored::{StoredCall, StoredMessage};
-use ahoy_base::{CallId, MessageId, Moment, PeerId};
+use ahoy_base::{CallId, MessageId, Moment, PeerId, VideoTrack};
 use ahoy_net_core::session::{Role, SessionEvent};
 use ahoy_net_core::wire::signal::{Envelope, MediaKind};
 
@@ -76,6 +76,17 @@ pub enum Command {
     Answer {
         /// Which.
         call: CallId,
+        /// With video: this person's camera goes on.
+        media: MediaKind,
+    },
+    /// Show this person's camera or screen in a call, or stop. Before the answer it is a wish for then.
+    Picture {
+        /// Which.
+        call: CallId,
+        /// Which picture.
+        track: VideoTrack,
+        /// On or off.
+        on: bool,
     },
     /// Decline a ringing call.
     Decline {
@@ -141,6 +152,17 @@ pub enum Output {
         /// With whom.
         peer: PeerId,
         /// Flows or not.
+        on: bool,
+    },
+    /// Whether this person's picture is captured and sent to that peer. Only while sound flows.
+    Picture {
+        /// Which call.
+        call: CallId,
+        /// With whom.
+        peer: PeerId,
+        /// Which picture.
+        track: VideoTrack,
+        /// On or off.
         on: bool,
     },
     /// What to ring from here on.
@@ -257,6 +279,15 @@ pub enum CallEvent {
         local: bool,
         /// By the other.
         remote: bool,
+    },
+    /// A picture went on or off.
+    Picture {
+        /// This person's, or the other's.
+        own: bool,
+        /// Which.
+        track: VideoTrack,
+        /// On or off.
+        on: bool,
     },
     /// This daemon stopped without warning during the call; it can be rejoined for a while.
     Interrupted,

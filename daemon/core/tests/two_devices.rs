@@ -2,9 +2,9 @@
 //! thousands of random ones that all must end. No clock, no socket; each case is its seed.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ahoy_base::{CallId, Moment, PeerId};
+use ahoy_base::{CallId, Moment, PeerId, VideoTrack};
 use ahoy_call::{
     AutoAnswer, Call, CallEvent, Calls, CallsConfig, Command, EndReason, Input, Output, Restored,
     SessionCommand, Standing, StoredCall, StoredMessage,
@@ -28,6 +28,7 @@ struct Side {
     sessions: BTreeMap<CallId, bool>,
     events: Vec<(u64, CallEvent)>,
     media: BTreeMap<CallId, bool>,
+    pictures: BTreeSet<(CallId, VideoTrack)>,
     starts: u8,
 }
 
@@ -61,6 +62,7 @@ impl World {
             sessions: BTreeMap::new(),
             events: Vec::new(),
             media: BTreeMap::new(),
+            pictures: BTreeSet::new(),
             starts: 0,
         };
         let mut world = World {
@@ -109,6 +111,7 @@ impl World {
         self.sides[side].calls = None;
         self.sides[side].sessions.clear();
         self.sides[side].media.clear();
+        self.sides[side].pictures.clear();
         self.connect(false);
     }
 
@@ -173,7 +176,21 @@ impl World {
                     self.sides[side].sessions.remove(&call);
                 }
                 Output::Media { call, on, .. } => {
+                    assert!(
+                        on || self.sides[side].pictures.iter().all(|(c, _)| *c != call),
+                        "pictures first"
+                    );
                     self.sides[side].media.insert(call, on);
+                }
+                Output::Picture { call, track, on, .. } => {
+                    let side = &mut self.sides[side];
+                    assert!(side.media.get(&call).copied().unwrap_or(false), "no picture without sound");
+                    let changed = if on {
+                        side.pictures.insert((call, track))
+                    } else {
+                        side.pictures.remove(&(call, track))
+                    };
+                    assert!(changed, "said twice");
                 }
                 Output::Event { event, .. } => {
                     let now = self.now_ms;
@@ -254,7 +271,7 @@ impl World {
         let mut world = World::new(seed);
         let call = world.dial(0, 7);
         world.run(1_000);
-        world.command(1, Command::Answer { call });
+        world.command(1, Command::Answer { call, media: MediaKind::Voice });
         world.run(1_000);
         assert_eq!((world.phase(0, call), world.phase(1, call)), ("active", "active"));
         (world, call)
@@ -268,7 +285,7 @@ fn a_call_rings_is_answered_carries_sound_and_is_hung_up() {
     world.run(500);
     assert_eq!((world.phase(0, call), world.phase(1, call)), ("ringing_out", "ringing_in"));
     assert!(!world.sides[1].media.get(&call).copied().unwrap_or(false), "nobody is heard before the answer");
-    world.command(1, Command::Answer { call });
+    world.command(1, Command::Answer { call, media: MediaKind::Voice });
     world.run(200);
     assert_eq!((world.phase(0, call), world.phase(1, call)), ("active", "active"));
     assert!(world.sides.iter().all(|side| side.media[&call]));
@@ -280,6 +297,60 @@ fn a_call_rings_is_answered_carries_sound_and_is_hung_up() {
     assert_eq!(world.end(0, call), Some(&EndReason::HangupLocal));
     assert_eq!(world.end(1, call), Some(&EndReason::HangupRemote));
     assert!(world.sides.iter().all(|side| side.sessions.is_empty()));
+}
+
+#[test]
+fn a_picture_is_captured_only_while_the_call_runs_and_its_person_wants_it() {
+    let (mut world, call) = talking_with_video(3);
+    let camera = (call, VideoTrack::Camera);
+    assert!(
+        world.sides.iter().all(|side| side.pictures.contains(&camera)),
+        "offered and answered with video"
+    );
+    world.command(1, Command::Picture { call, track: VideoTrack::Screen, on: true });
+    world.command(1, Command::Picture { call, track: VideoTrack::Camera, on: false });
+    world.run(100);
+    assert_eq!(world.sides[1].pictures, BTreeSet::from([(call, VideoTrack::Screen)]));
+    let theirs = |world: &World| world.sides[0].calls.as_ref().unwrap().call(call).unwrap().theirs().clone();
+    world.input(
+        0,
+        Input::Session { call, event: SessionEvent::Track { track: VideoTrack::Screen, on: true } },
+    );
+    assert_eq!(theirs(&world), BTreeSet::from([VideoTrack::Screen]));
+    world.command(0, Command::Hold { call, on: true });
+    world.run(100);
+    assert!(world.sides.iter().all(|side| side.pictures.is_empty()), "nothing is captured on hold");
+    world.command(0, Command::Hold { call, on: false });
+    world.run(100);
+    assert_eq!(world.sides[1].pictures, BTreeSet::from([(call, VideoTrack::Screen)]));
+    world.command(0, Command::HangUp { call });
+    world.run(100);
+    assert!(world.sides.iter().all(|side| side.pictures.is_empty()));
+    assert!(theirs(&world).is_empty());
+}
+
+#[test]
+fn who_answers_by_voice_shows_nothing() {
+    let mut world = World::new(4);
+    let call = CallId::from_bytes([9; 16]);
+    world.command(0, Command::Dial { call, peer: peer(1), media: MediaKind::Video });
+    world.run(500);
+    world.command(1, Command::Answer { call, media: MediaKind::Voice });
+    world.run(500);
+    assert_eq!(world.sides[0].pictures, BTreeSet::from([(call, VideoTrack::Camera)]));
+    assert!(world.sides[1].pictures.is_empty());
+}
+
+/// A call with both cameras on.
+fn talking_with_video(seed: u64) -> (World, CallId) {
+    let mut world = World::new(seed);
+    let call = CallId::from_bytes([9; 16]);
+    world.command(0, Command::Dial { call, peer: peer(1), media: MediaKind::Video });
+    world.run(1_000);
+    assert!(world.sides.iter().all(|side| side.pictures.is_empty()), "nothing is captured while it rings");
+    world.command(1, Command::Answer { call, media: MediaKind::Video });
+    world.run(1_000);
+    (world, call)
 }
 
 #[test]
@@ -391,9 +462,10 @@ fn two_thousand_random_calls_all_end_on_both_sides() {
         for step in 0..25u8 {
             let (side, at) = (world.dice(2) as usize, world.dice(ids.len() as u64) as usize);
             let call = ids[at];
-            match world.dice(12) {
+            match world.dice(14) {
                 0 => ids.push(world.dial(side, step + 10)),
-                1 | 2 => world.command(side, Command::Answer { call }),
+                1 => world.command(side, Command::Answer { call, media: MediaKind::Voice }),
+                2 => world.command(side, Command::Answer { call, media: MediaKind::Video }),
                 3 => world.command(side, Command::Decline { call, message: Some("later".to_owned()) }),
                 4 => world.command(side, Command::HangUp { call }),
                 5 => world.command(side, Command::Hold { call, on: seed % 2 == 0 }),
@@ -407,6 +479,14 @@ fn two_thousand_random_calls_all_end_on_both_sides() {
                     world.connect(true);
                 }
                 10 => world.command(side, Command::Rejoin { call }),
+                11 => {
+                    let (track, on) = (VideoTrack::ALL[usize::from(step % 2)], step % 3 > 0);
+                    world.command(side, Command::Picture { call, track, on });
+                }
+                12 => {
+                    let event = SessionEvent::Track { track: VideoTrack::Camera, on: step % 2 == 0 };
+                    world.input(side, Input::Session { call, event });
+                }
                 _ => world.input(side, Input::Session { call, event: SessionEvent::Ready }),
             }
             let pause = world.dice(3_000);

@@ -105,14 +105,23 @@ impl Calls {
     }
 
     fn start_session(&mut self, id: CallId, role: Role) {
+        // A fresh session knows of no pictures: the other says again what it shows.
+        self.forget_theirs(id);
+        self.silence(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.session = SessionStatus::Running;
         let command = SessionCommand::Start(role);
         self.effects.push(Output::Session { call: id, peer: call.peer, command });
     }
 
+    fn forget_theirs(&mut self, id: CallId) {
+        let gone = self.calls.get_mut(&id).map(|call| std::mem::take(&mut call.theirs)).unwrap_or_default();
+        gone.into_iter().for_each(|track| self.tell(id, CallEvent::Picture { own: false, track, on: false }));
+    }
+
     fn stop_session(&mut self, id: CallId) {
         self.silence(id);
+        self.forget_theirs(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         if call.session != SessionStatus::Off {
             call.session = SessionStatus::Off;
@@ -123,6 +132,9 @@ impl Calls {
     /// Sound stops before its session does.
     fn silence(&mut self, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        for track in std::mem::take(&mut call.captured) {
+            self.effects.push(Output::Picture { call: id, peer: call.peer, track, on: false });
+        }
         if std::mem::take(&mut call.media_on) {
             self.effects.push(Output::Media { call: id, peer: call.peer, on: false });
         }
@@ -131,10 +143,26 @@ impl Calls {
     fn tell_media(&mut self, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let on = call.state.flows(call.session);
-        if on != call.media_on {
-            call.media_on = on;
+        if !on {
+            return self.silence(id);
+        }
+        if !call.media_on {
+            call.media_on = true;
             self.effects.push(Output::Media { call: id, peer: call.peer, on });
         }
+        self.tell_pictures(id);
+    }
+
+    /// Pictures flow where sound does.
+    pub(super) fn tell_pictures(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let wanted = if call.media_on { call.ours.clone() } else { Default::default() };
+        let before = std::mem::replace(&mut call.captured, wanted);
+        let peer = call.peer;
+        let off = before.difference(&call.captured).map(|track| (*track, false));
+        let on = call.captured.difference(&before).map(|track| (*track, true));
+        let changes = off.chain(on).map(|(track, on)| Output::Picture { call: id, peer, track, on });
+        self.effects.extend(changes);
     }
 
     /// Every call whose deadline has come hears of it.

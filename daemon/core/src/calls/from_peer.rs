@@ -101,6 +101,13 @@ impl Calls {
             SessionEvent::Refused(reason) if is_impostor(reason) => Event::Impostor,
             SessionEvent::Refused(_) => Event::SessionFailed,
             SessionEvent::Path(_) => return,
+            SessionEvent::Track { track, on } => {
+                let changed = if on { call.theirs.insert(track) } else { call.theirs.remove(&track) };
+                if changed {
+                    self.tell(id, CallEvent::Picture { own: false, track, on });
+                }
+                return;
+            }
         };
         self.apply_quietly(id, event);
     }
@@ -181,8 +188,13 @@ impl Calls {
                 return Heard::Yes;
             }
             self.apply_quietly(own, Event::Replaced { by: offer.id });
+            let shown = self.calls.get(&own).map(|call| call.ours.clone()).unwrap_or_default();
             self.begin_incoming(offer, Alert::Ring);
             self.apply_quietly(offer.id, Event::Answer);
+            // What this person wanted to show in their own call, they show in this one.
+            for track in shown {
+                self.show(offer.id, track);
+            }
             return Heard::Yes;
         }
         if !self.lets_in(offer) {
@@ -208,6 +220,7 @@ impl Calls {
         self.begin_incoming(offer, alert);
         if machine_answers {
             self.apply_quietly(offer.id, Event::Answer);
+            self.show_camera(offer.id, offer.media);
         } else if alert != Alert::Request {
             // The same as for a stream that comes up: a fresh session, and word that it rings.
             self.apply_quietly(offer.id, Event::StreamUp);

@@ -4,7 +4,7 @@ use super::{Calls, MAX_LIVE};
 use crate::call::{Beginning, Direction};
 use crate::call_state::{CallState, Event, RING_MS, RING_TIME};
 use crate::door::{Alert, CallEvent, Command, CommandError, Output};
-use ahoy_base::{CallId, PeerId};
+use ahoy_base::{CallId, PeerId, VideoTrack};
 use ahoy_net_core::wire::signal::{MediaKind, Signal};
 
 /// A decline's words (`Signal::Decline`).
@@ -19,7 +19,8 @@ impl Calls {
         }
         let result = match command {
             Command::Dial { call, peer, media } => self.dial(call, peer, media),
-            Command::Answer { call } => self.take_up(call, Event::Answer),
+            Command::Answer { call, media } => self.answer(call, media),
+            Command::Picture { call, track, on } => self.picture(call, track, on),
             Command::Rejoin { call } => self.take_up(call, Event::Rejoin),
             Command::Hold { call, on: false } => self.take_up(call, Event::Hold { on: false }),
             Command::Hold { call, on: true } => self.apply(call, Event::Hold { on: true }),
@@ -43,7 +44,7 @@ impl Calls {
             let (open, ringing) = (call.id, call.is_ringing_in());
             let interrupted = matches!(call.state, CallState::Interrupted { .. });
             return match (ringing, interrupted) {
-                (true, _) => self.take_up(open, Event::Answer),
+                (true, _) => self.answer(open, media),
                 (false, true) => self.take_up(open, Event::Rejoin),
                 (false, false) => Ok(open),
             };
@@ -67,8 +68,41 @@ impl Calls {
             wall_ms: self.wall_ms,
             expires_at_ms: self.wall_ms.saturating_add(RING_MS),
         });
+        self.show_camera(id, media);
         self.send(id, Signal::Offer { media, expires_in_ms: 0, resume: false });
         self.tell(id, CallEvent::Dialed);
+        Ok(id)
+    }
+
+    fn answer(&mut self, id: CallId, media: MediaKind) -> Result<CallId, CommandError> {
+        let done = self.take_up(id, Event::Answer)?;
+        self.show_camera(id, media);
+        Ok(done)
+    }
+
+    /// A call with video begins with the camera on.
+    pub(super) fn show_camera(&mut self, id: CallId, media: MediaKind) {
+        if media == MediaKind::Video {
+            self.show(id, VideoTrack::Camera);
+        }
+    }
+
+    pub(super) fn show(&mut self, id: CallId, track: VideoTrack) {
+        if let Err(error) = self.picture(id, track, true) {
+            tracing::debug!(?id, %error, "a picture was wanted in a call that is over");
+        }
+    }
+
+    fn picture(&mut self, id: CallId, track: VideoTrack, on: bool) -> Result<CallId, CommandError> {
+        let call = self.calls.get_mut(&id).ok_or(CommandError::UnknownCall)?;
+        if !call.state.is_live() {
+            return Err(CommandError::Ended);
+        }
+        let changed = if on { call.ours.insert(track) } else { call.ours.remove(&track) };
+        if changed {
+            self.tell(id, CallEvent::Picture { own: true, track, on });
+            self.tell_pictures(id);
+        }
         Ok(id)
     }
 

@@ -13,7 +13,7 @@ const CAMERA: &[Rung] = &[
     Rung(30, Some(180), 8, 90),
     Rung(70, Some(180), 15, 160),
     Rung(130, Some(270), 20, 400),
-    Rung(220, Some(360), 30, 1_500),
+    Rung(180, Some(360), 30, 1_500),
     Rung(700, Some(540), 30, 2_000),
     Rung(950, Some(720), 30, 2_600),
     Rung(3_500, Some(1_080), 30, 5_000),
@@ -149,9 +149,9 @@ impl Ladder {
     }
 }
 
-/// Whether a step makes no more lines than can be shown. The smallest always does.
+/// Whether a step makes no more lines than can be shown, or can be scaled down to it without waste. The smallest always does.
 fn fits(rung: &Rung, lines: u16) -> bool {
-    rung.1.is_none_or(|made| made <= lines.max(180))
+    rung.1.is_none_or(|made| made <= lines.max(180).saturating_mul(4) / 3)
 }
 
 fn lines_of(size: VideoSize) -> u16 {
@@ -186,7 +186,7 @@ mod tests {
             (VideoTrack::Camera, 10, ALL, (0, 180, 1)),
             (VideoTrack::Camera, 40, ALL, (40, 180, 8)),
             (VideoTrack::Camera, 100, ALL, (100, 180, 15)),
-            (VideoTrack::Camera, 180, ALL, (180, 270, 20)),
+            (VideoTrack::Camera, 170, ALL, (170, 270, 20)),
             (VideoTrack::Camera, 400, ALL, (400, 360, 30)),
             (VideoTrack::Camera, 800, ALL, (800, 540, 30)),
             (VideoTrack::Camera, 1_500, ALL, (1_500, 720, 30)),

@@ -11,8 +11,8 @@
 
 pub(crate) mod call;
 pub(crate) mod link;
-pub(crate) mod plan;
 pub(crate) mod pictures;
+pub(crate) mod plan;
 pub(crate) mod tcp;
 pub(crate) mod voice;
 
