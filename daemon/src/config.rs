@@ -54,9 +54,6 @@ enum Kind {
     Value,
     /// Several, in variables separated by commas or spaces.
     List,
-    /// Part of the contract that this version does not have, and that a call can do without: said, then ignored. This
-    /// value asks for nothing.
-    Ignored(&'static str),
     /// Part of the contract that this version does not have, and that nobody may believe to be in force: refused.
     Later(&'static str),
 }
@@ -124,8 +121,6 @@ pub(crate) struct Config {
     pub(crate) auto_answer: Option<AutoAnswer>,
     /// Where the trace goes.
     pub(crate) trace: Option<PathBuf>,
-    /// Options that ask for what this version does not have yet, and can do without.
-    pub(crate) later: Vec<String>,
     /// What is logged: a level, or directives like `info,ahoy=debug`.
     pub(crate) log: String,
     /// Every value with its origin, for `ahoy config`.
@@ -165,7 +160,6 @@ impl Config {
             }
         }
         values.refuse_what_comes_later()?;
-        let later = values.what_comes_later();
         let config = Config {
             ui: if values.switch("no-ui")? { None } else { Some(values.port("ui")?) },
             mic: values.text("mic"),
@@ -182,7 +176,6 @@ impl Config {
             trace: values.text("trace").map(PathBuf::from),
             log: values.text("log").unwrap_or_else(|| "info".to_owned()),
             effective: values.effective(&paths),
-            later,
             paths,
         };
         Ok(config)
@@ -289,14 +282,6 @@ impl Values {
             profile: self.text("profile"),
             portable: self.switch("portable")?,
         })
-    }
-
-    fn what_comes_later(&self) -> Vec<String> {
-        let asked = |key: &Key| {
-            let Kind::Ignored(nothing) = key.kind else { return None };
-            self.text(key.name).filter(|text| text != nothing).map(|_| self.stands(key.name))
-        };
-        KEYS.iter().filter_map(asked).collect()
     }
 
     fn refuse_what_comes_later(&self) -> Result<(), UiError> {
@@ -449,7 +434,6 @@ mod tests {
     fn every_key_but_the_places_can_come_from_each_layer() {
         let value = |key: &Key| match key.kind {
             Kind::Place | Kind::Later(_) => None,
-            Kind::Ignored(nothing) => Some(nothing).filter(|text| !text.is_empty()),
             Kind::List => Some("/ip4/127.0.0.1/tcp/1"),
             Kind::Value => match key.name {
                 "ui" => Some("9"),
@@ -516,11 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_lacks_is_said_and_refused_where_it_would_be_relied_on() {
-        let plain = resolve(&[("camera", "null")], &[], "").unwrap();
-        assert!(plain.later.is_empty());
-        let wishes = resolve(&[("camera", "default")], &[], "").unwrap();
-        assert_eq!(wishes.later, ["--camera"]);
+    fn what_this_version_lacks_is_refused_where_it_would_be_relied_on() {
         let error = resolve(&[("policy", "p.toml")], &[], "").unwrap_err();
         assert!(error.what.contains("--policy"), "{error}");
     }

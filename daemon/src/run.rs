@@ -67,7 +67,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
     if let Some(answer) = config.auto_answer {
         settings.auto_answer = answer;
     }
-    let mut notices: Vec<Notice> = config.later.iter().map(|what| not_yet(what)).collect();
+    let mut notices: Vec<Notice> = Vec::new();
 
     let (net, net_events) = start_net(&config, &identity, &store, settings.visible_on_lan).await?;
     let (audio_events_in, audio_events) = mpsc::channel(MAX_AUDIO_EVENTS);
@@ -311,15 +311,6 @@ fn quiet(directives: &str) -> String {
             format!("{}{of_us}", if directives == "debug" { "info" } else { "error" })
         }
         other => other.to_owned(),
-    }
-}
-
-fn not_yet(what: &str) -> Notice {
-    Notice {
-        id: format!("later-{}", what.split_whitespace().next().unwrap_or_default().trim_start_matches('-')),
-        text: format!("{what}: this version of Ahoy carries voice and does not use it."),
-        works: "Voice calls work.".to_owned(),
-        mend: "Leave it out.".to_owned(),
     }
 }
 
