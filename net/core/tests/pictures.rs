@@ -1,5 +1,4 @@
 //! The promises of pictures on the way, each on a path that breaks without the rule behind it.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod world;
 

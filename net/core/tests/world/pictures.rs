@@ -195,7 +195,7 @@ impl PictureCall {
 
     fn speak(&mut self, now: Moment) {
         for who in 0..2 {
-            if self.ms % 10 == 0 && self.up {
+            if self.ms.is_multiple_of(10) && self.up {
                 let seq = self.spoken[who];
                 self.spoken[who] += 1;
                 let frame = EncodedAudio {
@@ -322,7 +322,7 @@ impl Encoder {
             codec: VideoCodec::Vp8,
             size: plan.size,
             needs,
-            kept: key || seq % 30 == 0,
+            kept: key || seq.is_multiple_of(30),
             discardable: false,
             data: vec![seq as u8; (mean * by) as usize + 20],
         }
