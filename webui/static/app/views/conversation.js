@@ -22,7 +22,7 @@ export function Conversation({ state, view, contact }) {
   return html`<div class=${'conv' + (state.panel ? ' with-panel' : '')}>
     <header class="ch"><${Back} page=${state.route.page} />
       <${Avatar} peer=${contact.peer_id} name=${contact.name} online=${contact.presence === 'online'} echo=${echo} />
-      <div class="chx"><h2>${contact.name}</h2><p>${echo ? t('echo.line') : html`<${Trust} contact=${contact} /><span class="dot"></span>${t(contact.nearby ? 'people.on-network' : 'presence.' + contact.presence)}`}</p></div>
+      <div class="chx"><h2>${contact.name}</h2><p>${echo ? t('echo.line') : html`<${Trust} contact=${contact} /><span class="dot"></span><span class="there">${t(contact.nearby ? 'people.on-network' : 'presence.' + contact.presence)}</span>`}</p></div>
       <div class="acts">
         <button type="button" class=${'act' + (echo ? ' prim' : '')} disabled=${busy || contact.verified === 'changed'} onClick=${dial} aria-keyshortcuts="Alt+Shift+A"
           aria-label=${t('call.voice-to', { name: contact.name })} title=${t('call.voice-to', { name: contact.name })}><${Icon} name="i-phone" />${echo && html`<span>${t('call.voice')}</span>`}</button>

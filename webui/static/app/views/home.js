@@ -120,6 +120,7 @@ export function lineOf(event) {
 export function iconOf(event) {
   if (event.outcome === 'missed') return 'i-phone-missed'
   if (event.outcome !== 'answered') return 'i-phone-off'
+  if (event.media === 'video') return 'i-video'
   return event.direction === 'outgoing' ? 'i-phone-outgoing' : 'i-phone-incoming'
 }
 
