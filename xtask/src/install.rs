@@ -19,6 +19,8 @@ pub(crate) enum Need {
     Sound,
     /// Tools to make networks and look into them.
     Network,
+    /// A screen without a monitor, words on it, and a reader of words in pictures.
+    Screen,
     /// Python with virtual environments, for the second reader of the wire format.
     Python,
     /// cargo-deny.
@@ -38,6 +40,12 @@ fn packages(need: Need) -> &'static [Package] {
             ("pulseaudio-utils", "pactl"),
             ("espeak-ng", "espeak-ng"),
             ("ffmpeg", "ffmpeg"),
+        ],
+        Need::Screen => &[
+            ("xvfb", "Xvfb"),
+            ("tesseract-ocr", "tesseract"),
+            ("fonts-dejavu-core", ""),
+            ("ffmpeg", "ffplay"),
         ],
         Need::Network => &[("iproute2", "ip"), ("tcpdump", "tcpdump")],
         Need::Python => &[("python3-venv", "")],

@@ -50,7 +50,15 @@ fn run(rest: &[String]) -> Result<()> {
 }
 
 fn test() -> Result<()> {
-    install::ensure(&[Need::Build, Need::Node, Need::Browsers, Need::Sound, Need::Network, Need::Python])?;
+    install::ensure(&[
+        Need::Build,
+        Need::Node,
+        Need::Browsers,
+        Need::Sound,
+        Need::Network,
+        Need::Screen,
+        Need::Python,
+    ])?;
     Step::cargo(&["test", "--workspace", "--locked"]).run()?;
     Step::cargo(&["check", "--manifest-path", "net/core/fuzz/Cargo.toml", "--locked"]).run()?;
     webui()?;
@@ -70,7 +78,7 @@ fn webui() -> Result<()> {
 }
 
 fn e2e(files: &[String]) -> Result<()> {
-    install::ensure(&[Need::Build, Need::Node, Need::Browsers, Need::Sound, Need::Network])?;
+    install::ensure(&[Need::Build, Need::Node, Need::Browsers, Need::Sound, Need::Network, Need::Screen])?;
     Step::cargo(&["build", "--package", "ahoy"]).run()?;
     npm("tests/e2e")?;
     let all = shell::files("tests/e2e", ".test.mjs")?;
