@@ -38,9 +38,9 @@ async function screen(folder) {
 
 async function talking(anns, bobs) {
   const [ann, bob] = await Promise.all([startDaemon({ mic: 'tone:440', ...anns }), startDaemon({ mic: 'tone:600', args: ['--auto-answer', 'all'], ...bobs })])
-  await introduce(ann, bob)
   const annSees = await chromiumWindow(browser)
   await settle(annSees, ann, 'Ann')
+  await introduce(ann, bob)
   await until('Bob is there', async () => (await ann.json('contacts')).some?.((each) => each.presence === 'online') ?? true)
   return { ann, bob, annSees }
 }

@@ -21,10 +21,9 @@ async function two(bobsWindow, options = {}) {
     startDaemon({ mic: 'tone:440', args: ['--camera', 'testcard:640x360@30', ...(options.ann ?? [])] }),
     startDaemon({ mic: 'tone:600', args: ['--camera', 'testcard:640x360@30', ...(options.bob ?? [])] }),
   ])
-  await introduce(ann, bob)
   const [annSees, bobSees] = await Promise.all([chromiumWindow(browser), bobsWindow()])
-  await settle(annSees, ann, 'Ann')
-  await settle(bobSees, bob, 'Bob')
+  await Promise.all([settle(annSees, ann, 'Ann'), settle(bobSees, bob, 'Bob')])
+  await introduce(ann, bob)
   await annSees.sees('.row .rn', 'Bob')
   const bobs = (await bob.json('me')).peer_id
   await annSees.eval((id) => { location.hash = '#/people/' + id }, bobs)

@@ -27,6 +27,7 @@ export class Encoded {
     this.encoder = null
     this.config = ''
     this.canvas = new OffscreenCanvas(2, 2)
+    this.context = this.canvas.getContext('2d', { alpha: false })
   }
 
   /** @param {Plan|null} plan @param {number} keys grows with each wish for a key frame */
@@ -68,7 +69,7 @@ export class Encoded {
   /** @param {VideoFrame} frame @param {{width: number, height: number}} size */
   scaled(frame, { width, height }) {
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height })
-    this.canvas.getContext('2d', { alpha: false })?.drawImage(frame, 0, 0, width, height)
+    this.context?.drawImage(frame, 0, 0, width, height)
     return new VideoFrame(this.canvas, { timestamp: frame.timestamp })
   }
 

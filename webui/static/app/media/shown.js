@@ -14,7 +14,7 @@ export class Shown {
   /** @param {Ways} ways */
   constructor(ways) {
     this.ways = ways
-    /** @type {Map<number, OffscreenCanvas>} */
+    /** Where it is drawn. A context is asked for once: Firefox refuses the second time. @type {Map<number, OffscreenCanvasRenderingContext2D>} */
     this.canvases = new Map()
     /** @type {VideoDecoder|null} */
     this.decoder = null
@@ -30,8 +30,10 @@ export class Shown {
   /** Draws on this canvas too, at once with what another one shows. @param {number} id @param {OffscreenCanvas} canvas */
   add(id, canvas) {
     const [other] = this.canvases.values()
-    this.canvases.set(id, canvas)
-    if (other && this.width > 0) this.draw(canvas, other)
+    const context = canvas.getContext('2d', { alpha: false })
+    if (context === null) return
+    this.canvases.set(id, context)
+    if (other && this.width > 0) this.draw(context, other.canvas)
   }
 
   /** @param {import('./frame.js').Frame} frame */
@@ -55,7 +57,7 @@ export class Shown {
     try {
       const picture = await createImageBitmap(new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (frame.data)], { type: 'image/jpeg' }))
       this.resize(picture.width, picture.height)
-      for (const canvas of this.canvases.values()) this.draw(canvas, picture)
+      for (const context of this.canvases.values()) this.draw(context, picture)
       picture.close()
     } catch { /* a broken one: the next follows at once */ }
     this.ways.seen(frame.seq)
@@ -90,7 +92,7 @@ export class Shown {
   /** @param {VideoFrame} picture */
   show(picture) {
     this.resize(picture.displayWidth, picture.displayHeight)
-    for (const canvas of this.canvases.values()) this.draw(canvas, picture)
+    for (const context of this.canvases.values()) this.draw(context, picture)
     let seq = -1
     while (this.inside[0] && this.inside[0].timestamp <= picture.timestamp) seq = this.inside.shift()?.seq ?? seq
     if (seq >= 0) this.ways.seen(seq)
@@ -104,12 +106,11 @@ export class Shown {
     this.ways.size(width, height)
   }
 
-  /** @param {OffscreenCanvas} canvas @param {CanvasImageSource} picture */
-  draw(canvas, picture) {
-    if (canvas.width !== this.width) canvas.width = this.width
-    if (canvas.height !== this.height) canvas.height = this.height
-    // One that lost its context shows the next frame.
-    canvas.getContext('2d', { alpha: false })?.drawImage(picture, 0, 0, this.width, this.height)
+  /** @param {OffscreenCanvasRenderingContext2D} context @param {CanvasImageSource} picture */
+  draw(context, picture) {
+    if (context.canvas.width !== this.width) context.canvas.width = this.width
+    if (context.canvas.height !== this.height) context.canvas.height = this.height
+    context.drawImage(picture, 0, 0, this.width, this.height)
   }
 
   /** Gives back the decoder; a key frame opens another. */
