@@ -12,11 +12,12 @@ use crate::call_task::Figures;
 use crate::echo;
 use crate::node::Node;
 use crate::picture_figures::Pictures;
+use crate::video;
 use crate::view::{
     AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, ChosenVideo, Contact, Device, DeviceState,
     Devices, Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, NetworkFault, Notice, PathKind,
     PathView, PeerKind, Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent, Security,
-    Settings, TrackView, Verified, VideoDeviceState, View, from_word,
+    Settings, TrackView, Verified, VideoDevice, VideoDeviceKind, VideoDeviceState, View, from_word,
 };
 
 /// Everything a view is made of.
@@ -62,7 +63,7 @@ pub(crate) fn build(sources: Sources<'_>, revision: u64, now_ms: u64) -> View {
         contacts,
         nearby,
         calls,
-        devices: devices(&sources.node.audio().devices()),
+        devices: devices(&sources.node.audio().devices(), &sources.node.video().devices()),
         me: sources.me,
         recent: sources.recent,
         settings: sources.settings,
@@ -307,7 +308,7 @@ fn security(figures: &Figures) -> Option<Security> {
     Some(Security { words: figures.info.words.clone(), suite: figures.info.suite.to_owned() })
 }
 
-fn devices(devices: &audio::Devices) -> Devices {
+fn devices(devices: &audio::Devices, pictures: &video::VideoDevices) -> Devices {
     let list = |devices: &[audio::Device]| {
         let view =
             |d: &audio::Device| Device { id: d.id.clone(), name: d.name.clone(), is_default: d.is_default };
@@ -328,10 +329,40 @@ fn devices(devices: &audio::Devices) -> Devices {
         speakers: list(&devices.speakers),
         microphone: chosen(&devices.microphone),
         speaker: chosen(&devices.speaker),
-        cameras: Vec::new(),
-        screens: Vec::new(),
-        camera: no_picture(),
-        screen: no_picture(),
+        cameras: pictures.cameras.iter().map(video_device).collect(),
+        screens: pictures.screens.iter().map(video_device).collect(),
+        camera: chosen_video(&pictures.camera),
+        screen: chosen_video(&pictures.screen),
+    }
+}
+
+fn video_device(device: &video::VideoDevice) -> VideoDevice {
+    use video::SourceKind as Kind;
+    VideoDevice {
+        id: device.id.clone(),
+        name: device.name.clone(),
+        kind: match device.kind {
+            Kind::Camera => VideoDeviceKind::Camera,
+            Kind::Screen => VideoDeviceKind::Screen,
+            Kind::Window => VideoDeviceKind::Window,
+            Kind::Portal => VideoDeviceKind::Portal,
+            Kind::Browser => VideoDeviceKind::Browser,
+            Kind::Virtual => VideoDeviceKind::Virtual,
+        },
+    }
+}
+
+fn chosen_video(chosen: &video::ChosenVideo) -> ChosenVideo {
+    use video::SourceState as State;
+    ChosenVideo {
+        id: chosen.id.clone(),
+        state: match chosen.state {
+            State::Ok => VideoDeviceState::Ok,
+            State::Missing => VideoDeviceState::Missing,
+            State::Busy => VideoDeviceState::Busy,
+            State::Refused => VideoDeviceState::Refused,
+        },
+        message: chosen.message.clone(),
     }
 }
 
