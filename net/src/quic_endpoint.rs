@@ -25,8 +25,9 @@ use crate::quic_link::QuicLink;
 const ALPN: &[u8] = b"ahoy-media/1";
 /// The server name of libp2p certificates, which carry no name: the verifier looks at the key alone.
 const SERVER_NAME: &str = "l";
-/// Datagrams QUIC may hold back: 50 ms of 1 Mbit/s. More would be delay.
-const SEND_BUFFER: usize = 6 * 1_200;
+/// Datagrams QUIC may hold back while its task waits for the processor: a burst of the pacer on a busy machine. What is sent
+/// is paced above, so nothing stands here for long.
+const SEND_BUFFER: usize = 40 * 1_200;
 /// Received datagrams that may wait for us while the task is busy.
 const RECEIVE_BUFFER: usize = 256 * 1024;
 /// Silence after which a link is dead for QUIC; the session above notices after 3 s.

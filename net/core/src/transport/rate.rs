@@ -97,6 +97,8 @@ const RECOVERY: Duration = Duration::from_secs(15);
 const PROBE_SOON_BY: f64 = 2.0;
 const PROBE_SELDOM_BY: f64 = 1.5;
 const PROBE_TIME: f64 = 0.020;
+/// Datagrams of a probe that failed from which the rate that it did get through is believed.
+const PROBE_TELLS: u64 = 5;
 /// Least bytes of a probe: three full datagrams show a rate.
 const PROBE_LEAST: f64 = 3_600.0;
 
@@ -494,6 +496,10 @@ impl RateController {
             self.target = self.target.max(through * 0.95).min(MOST);
             self.probes_in_vain = 0;
         } else {
+            // The path is narrower than that, but may be wider than what was known.
+            if probe.known >= PROBE_TELLS && through * DOWN > self.target {
+                self.target = (through * DOWN).min(MOST);
+            }
             self.probes_in_vain = self.probes_in_vain.saturating_add(1);
         }
     }

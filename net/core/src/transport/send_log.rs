@@ -38,6 +38,8 @@ pub struct SendLog {
     /// The newest [`REMEMBERED`]; the last has the number `next - 1`.
     sent: VecDeque<Sent>,
     next: u64,
+    /// Bytes whose fate is not known.
+    in_flight: usize,
     /// The receiver's clock, unwrapped.
     clock: Option<u64>,
     rtt: Option<Duration>,
@@ -52,9 +54,13 @@ impl SendLog {
 
     /// Notes that it was sent, with `bytes`.
     pub fn sent(&mut self, at: Moment, bytes: usize) {
-        if self.sent.len() >= REMEMBERED {
-            self.sent.pop_front();
+        if self.sent.len() >= REMEMBERED
+            && let Some(old) = self.sent.pop_front()
+            && !old.known
+        {
+            self.in_flight -= old.bytes;
         }
+        self.in_flight += bytes;
         self.sent.push_back(Sent { at, bytes, known: false });
         self.next += 1;
     }
@@ -71,7 +77,7 @@ impl SendLog {
 
     /// Bytes whose fate is not known.
     pub fn in_flight(&self) -> usize {
-        self.sent.iter().filter(|sent| !sent.known).map(|sent| sent.bytes).sum()
+        self.in_flight
     }
 
     /// What `report` newly tells, in order of sending. A report of what was never sent tells nothing.
@@ -112,14 +118,18 @@ impl SendLog {
                 sent.known = true;
                 let at = if timed { arrival } else { arrival_newest };
                 let arrived = came.then(|| Moment::from_micros(at));
-                fates.push(Fate { number, sent: sent.at, bytes: sent.bytes, arrived });
+                let fate = Fate { number, sent: sent.at, bytes: sent.bytes, arrived };
+                self.in_flight -= fate.bytes;
+                fates.push(fate);
             }
         }
         // What is too old for any report to come.
         for number in self.next.saturating_sub(self.sent.len() as u64)..newest.saturating_sub(63) {
             if let Some(sent) = self.get_mut(number).filter(|sent| !sent.known) {
                 sent.known = true;
-                fates.push(Fate { number, sent: sent.at, bytes: sent.bytes, arrived: None });
+                let fate = Fate { number, sent: sent.at, bytes: sent.bytes, arrived: None };
+                self.in_flight -= fate.bytes;
+                fates.push(fate);
             }
         }
         fates.sort_by_key(|fate| fate.number);

@@ -32,8 +32,11 @@ const TO_SPARE: f64 = 1.15;
 const STABLE: Duration = Duration::from_secs(3);
 /// Not in the first moments: what a link carries shows by and by.
 const BEGINNING: Duration = Duration::from_secs(4);
-/// A step is left when less than this of it can be afforded.
-const NO_MORE: f64 = 0.85;
+/// A step is left when less than this of it can be afforded: at once, or after a moment. A dip is met by fewer bits alone;
+/// another size costs a key frame.
+const NO_MORE: f64 = 0.5;
+const TOO_LITTLE: f64 = 0.85;
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// A change of the bit rate smaller than this waits.
 const WORTH_SAYING: f64 = 0.04;
 /// Rises are told at most this often.
@@ -59,6 +62,7 @@ pub struct Ladder {
     rung: Option<usize>,
     began: Moment,
     better_since: Option<Moment>,
+    worse_since: Option<Moment>,
     said: Option<(Moment, VideoPlan)>,
 }
 
@@ -75,7 +79,7 @@ impl Ladder {
             VideoTrack::Camera => CAMERA,
             VideoTrack::Screen => SCREEN,
         };
-        Ladder { rungs, rung: None, began: now, better_since: None, said: None }
+        Ladder { rungs, rung: None, began: now, better_since: None, worse_since: None, said: None }
     }
 
     /// The plan for `budget`, if an encoder has to be told.
@@ -130,10 +134,13 @@ impl Ladder {
             return;
         };
         let fitting = self.rungs.get(at).is_some_and(|rung| fits(rung, lines) || at == 0);
-        let afford = self.rungs.get(at).is_some_and(|rung| rung.0 as f64 * NO_MORE <= kbps);
-        if !fitting || !afford {
+        let afford = |by: f64| self.rungs.get(at).is_some_and(|rung| rung.0 as f64 * by <= kbps);
+        let worse = if afford(TOO_LITTLE) { None } else { Some(self.worse_since.unwrap_or(now)) };
+        self.worse_since = worse;
+        if !fitting || !afford(NO_MORE) || worse.is_some_and(|since| now.since(since) >= PATIENCE) {
             self.rung = highest(1.0);
             self.better_since = None;
+            self.worse_since = None;
             return;
         }
         match highest(TO_SPARE).filter(|higher| *higher > at) {
@@ -213,9 +220,12 @@ mod tests {
         assert_eq!(follow(510, 2_010), None, "too little to say");
         assert_eq!(follow(520, 2_300), None, "too soon");
         assert_eq!(follow(9_000, 900), Some((900, 720, 30)), "a little less is no reason");
-        assert_eq!(follow(9_010, 500), Some((500, 360, 30)));
+        assert_eq!(follow(9_010, 600), Some((600, 720, 30)), "a dip is met by fewer bits");
+        assert_eq!(follow(9_020, 400), Some((400, 360, 30)), "a fall at once by fewer lines");
         assert_eq!(follow(10_000, 2_000), Some((1_500, 360, 30)), "more bits at once, more lines later");
         assert_eq!(follow(12_900, 2_000), None);
         assert_eq!(follow(13_010, 2_000), Some((2_000, 720, 30)));
+        assert_eq!(follow(20_000, 600), Some((600, 720, 30)));
+        assert_eq!(follow(21_600, 600), Some((600, 360, 30)), "and a dip that lasts too");
     }
 }
