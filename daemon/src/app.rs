@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ahoy_base::{CallId, Moment, PeerId, VideoTrack};
 use ahoy_call::{CallEvent, CommandError, Fault, Network, ProxyFault, Standing, Transaction, words};
-use ahoy_net::{Multiaddr, ProxyTrouble, Reached, Source};
+use ahoy_net::{Multiaddr, ProxyTrouble, Reached, RelayRole, Source};
 use ahoy_net_core::session::PathInfo;
 use ahoy_net_core::wire::card::Card;
 use ahoy_net_core::wire::signal::MediaKind;
@@ -78,6 +78,7 @@ struct Desk {
     listening: Vec<Multiaddr>,
     mdns: bool,
     keeps_ports: bool,
+    relay: RelayRole,
     reached: Reached,
     last_error: Option<String>,
     notices: Vec<Notice>,
@@ -108,6 +109,8 @@ pub(crate) struct Parts {
     pub(crate) mdns: bool,
     /// Whether ports are kept for the next start: nobody said which to use.
     pub(crate) keeps_ports: bool,
+    /// Whom this device relays for.
+    pub(crate) relay: RelayRole,
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -137,6 +140,7 @@ impl App {
             listening: Vec::new(),
             mdns: parts.mdns,
             keeps_ports: parts.keeps_ports,
+            relay: parts.relay,
             reached: Reached::default(),
             last_error: None,
             notices: parts.notices,
@@ -755,6 +759,14 @@ impl Host for Desk {
         }
         let useful = |a: &&Multiaddr| !ahoy_net::is_loopback(a);
         self.listening.iter().filter(useful).take(ahoy_net::MAX_ROW).cloned().collect()
+    }
+
+    fn may_relay(&self, peer: PeerId, in_call: bool) -> bool {
+        match self.relay {
+            RelayRole::Off => false,
+            RelayRole::WhenPublic | RelayRole::Contacts => in_call || self.contacts.contains_key(&peer),
+            RelayRole::Public => true,
+        }
     }
 
     fn commit(&mut self, transaction: Transaction) {

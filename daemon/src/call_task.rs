@@ -10,9 +10,10 @@ use ahoy_base::{
     Bitrate, CallId, EncodedAudio, EncodedVideo, LinkId, Moment, PeerId, VideoPlan, VideoRequest, VideoSize,
     VideoTrack,
 };
-use ahoy_net::{Link, Net, PathKind};
+use ahoy_net::{LentSplice, Link, Net, PathKind, PathPacket, RelayPath};
 use ahoy_net_core::session::{
-    Input, NewLink, Output, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats, VoicePlan,
+    Input, NewLink, Output, RelayOffer, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats,
+    VoicePlan,
 };
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -39,6 +40,14 @@ const FIRST_PLAN: VideoPlan =
     VideoPlan { bitrate: Bitrate::kbps(300), size: VideoSize { width: 640, height: 360 }, frame_rate: 30 };
 /// What a recorder can use: all that is made.
 const RECORDED: VideoSize = VideoSize { width: 1_920, height: 1_080 };
+/// Probes between socket and session: both sides ask sixteen addresses at 2 ms each.
+const MAX_PACKETS: usize = 64;
+/// Splices of relays: ours and one that the peer offers, with one of each to replace them.
+const MAX_RELAYS: usize = 4;
+/// Relays are asked this often at the beginning of a call…
+const RELAY_ROUNDS: u32 = 10;
+/// …with this pause: connections to them may just be coming up.
+const RELAY_PAUSE: Duration = Duration::from_secs(1);
 /// How often round trip times are read from QUIC and figures are published.
 const FIGURES_EVERY: Duration = Duration::from_millis(250);
 
@@ -48,6 +57,8 @@ pub(crate) enum TaskInput {
     Handshake(Vec<u8>),
     /// Our own addresses changed.
     Candidates(Vec<SocketAddr>),
+    /// The network changed under us.
+    NetworkChanged,
     /// The peer opened a link to us.
     Incoming(Link),
     /// Where received sound and pictures go, or nowhere: before the call is answered nobody is heard.
@@ -118,12 +129,15 @@ impl CallTask {
         let (figures_out, figures) = watch::channel(Figures::default());
         let (call, peer) = (config.call, config.remote);
         let (link_events_out, link_events) = mpsc::channel(MAX_DATAGRAMS);
+        let (packets_out, packets) = mpsc::channel(MAX_PACKETS);
         let driver = Driver {
             call,
             peer,
             net,
             session: Session::new(clock::now(), config),
             links: BTreeMap::new(),
+            relays: Vec::new(),
+            packets: packets_out,
             jobs: JoinSet::new(),
             link_events: link_events_out,
             events,
@@ -133,7 +147,9 @@ impl CallTask {
             seen: BTreeSet::new(),
             plan: plan_out,
         };
-        let task = tokio::spawn(driver.run(inputs, frames_in, link_events, figures_out));
+        let task = tokio::spawn(
+            driver.run(Waiting { inputs, frames: frames_in, link_events, packets }, figures_out),
+        );
         CallTask { input, voice: VoiceOut { frames, plan }, figures, task }
     }
 
@@ -177,6 +193,20 @@ enum LinkEvent {
     Hello(LinkId, Vec<u8>),
     Datagram(LinkId, Moment, Bytes),
     Closed(LinkId),
+    /// A relay lent us a splice.
+    Lent(LentSplice),
+    /// Our end of a splice is bound.
+    Bound(RelayPath),
+    /// A relay no longer answers; the address that stood for it.
+    RelayLost(SocketAddr),
+}
+
+/// What the task waits for.
+struct Waiting {
+    inputs: mpsc::Receiver<TaskInput>,
+    frames: mpsc::Receiver<EncodedAudio>,
+    link_events: mpsc::Receiver<LinkEvent>,
+    packets: mpsc::Receiver<PathPacket>,
 }
 
 struct Driver {
@@ -185,6 +215,9 @@ struct Driver {
     net: Net,
     session: Session,
     links: BTreeMap<LinkId, Link>,
+    /// Our ends of splices.
+    relays: Vec<RelayPath>,
+    packets: mpsc::Sender<PathPacket>,
     jobs: JoinSet<()>,
     link_events: mpsc::Sender<LinkEvent>,
     events: mpsc::Sender<(CallId, TaskEvent)>,
@@ -199,29 +232,28 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(
-        mut self,
-        mut inputs: mpsc::Receiver<TaskInput>,
-        mut frames: mpsc::Receiver<EncodedAudio>,
-        mut link_events: mpsc::Receiver<LinkEvent>,
-        figures: watch::Sender<Figures>,
-    ) {
+    async fn run(mut self, mut waiting: Waiting, figures: watch::Sender<Figures>) {
         let mut every = tokio::time::interval(FIGURES_EVERY);
+        self.ask_relays();
         loop {
             let wake_at = self.drain().await;
             tokio::select! {
                 // Sound first: everything else can wait a millisecond.
                 biased;
-                Some(event) = link_events.recv() => self.on_link_event(event),
-                Some(frame) = frames.recv() => self.session.handle(clock::now(), Input::Audio(frame)),
+                Some(event) = waiting.link_events.recv() => self.on_link_event(event),
+                Some(frame) = waiting.frames.recv() => self.session.handle(clock::now(), Input::Audio(frame)),
                 (track, frame) = next_picture(&mut self.pictures), if self.session.takes_video() => {
                     self.on_picture(track, frame);
                 }
                 track = next_demand(&mut self.demands) => self.on_demand(track),
-                input = inputs.recv() => match input {
+                input = waiting.inputs.recv() => match input {
                     Some(input) => self.on_input(input),
                     None => break,
                 },
+                Some(packet) = waiting.packets.recv() => {
+                    let input = Input::Packet { from: packet.from, bytes: &packet.bytes };
+                    self.session.handle(packet.at, input);
+                }
                 () = sleep_until(wake_at) => self.session.handle(clock::now(), Input::Wake),
                 _ = every.tick() => {
                     self.read_round_trips();
@@ -240,6 +272,7 @@ impl Driver {
         match input {
             TaskInput::Handshake(bytes) => self.session.handle(now, Input::Handshake(&bytes)),
             TaskInput::Candidates(addresses) => self.session.handle(now, Input::Candidates(addresses)),
+            TaskInput::NetworkChanged => self.session.handle(now, Input::NetworkChanged),
             TaskInput::Incoming(link) => self.add_link(link),
             TaskInput::Sink(sink) => self.set_sink(sink),
             TaskInput::Picture(track, picture) => {
@@ -318,7 +351,55 @@ impl Driver {
                     self.session.handle(clock::now(), Input::LinkDown { link });
                 }
             }
+            LinkEvent::Lent(splice) => {
+                self.bind(splice.near);
+                self.session.handle(clock::now(), Input::RelayLent(splice.far));
+            }
+            LinkEvent::Bound(path) => self.on_bound(path),
+            LinkEvent::RelayLost(address) => {
+                self.relays.retain(|path| path.address() != address);
+                self.ask_relays();
+            }
         }
+    }
+
+    fn on_bound(&mut self, path: RelayPath) {
+        let (address, lost, events) = (path.address(), path.lost(), self.link_events.clone());
+        self.jobs.spawn(async move {
+            lost.await;
+            let _ = events.send(LinkEvent::RelayLost(address)).await;
+        });
+        self.relays.push(path);
+        let now = clock::now();
+        // The relay told where the world sees us.
+        self.session.handle(now, Input::Candidates(self.net.media_candidates()));
+        self.session.handle(now, Input::RelayBound(address));
+    }
+
+    /// Asks the relays we know, one after the other, until one lends us a splice.
+    fn ask_relays(&mut self) {
+        let (net, peer, events) = (self.net.clone(), self.peer, self.link_events.clone());
+        self.jobs.spawn(async move {
+            for _ in 0..RELAY_ROUNDS {
+                for relay in net.relays().into_iter().filter(|relay| *relay != peer) {
+                    match net.ask_relay(relay).await {
+                        Ok(splice) => return drop(events.send(LinkEvent::Lent(splice)).await),
+                        Err(error) => tracing::info!(?relay, %error, "no help from a relay"),
+                    }
+                }
+                tokio::time::sleep(RELAY_PAUSE).await;
+            }
+        });
+    }
+
+    fn bind(&mut self, offer: RelayOffer) {
+        let (net, events) = (self.net.clone(), self.link_events.clone());
+        self.jobs.spawn(async move {
+            match net.bind_relay(offer).await {
+                Ok(path) => drop(events.send(LinkEvent::Bound(path)).await),
+                Err(error) => tracing::info!(%error, "a relay is not used"),
+            }
+        });
     }
 
     /// Carries out all the session wants and returns when it wants to be woken.
@@ -330,8 +411,14 @@ impl Driver {
                     self.on_event(event);
                     self.report(TaskEvent::Session(event)).await;
                 }
-                Output::Dial(addresses) => addresses.into_iter().for_each(|a| self.dial(a)),
                 Output::DialWithoutUdp(kind) => self.dial_without_udp(kind),
+                Output::Dial(address) => self.dial(address),
+                Output::Tag(tag) => self.net.route(tag, self.packets.clone()),
+                Output::Packet { to, bytes } => self.net.send_packet(to, &bytes),
+                Output::Welcome(address) => self.net.welcome(address),
+                Output::SeenAs(address) => self.net.seen_as(address),
+                Output::UseRelay(offer) if self.relays.len() < MAX_RELAYS => self.bind(offer),
+                Output::UseRelay(_) => {}
                 Output::LinkHello { link, bytes } => self.send_hello(link, bytes),
                 Output::CloseLink { link, why } => {
                     if let Some(link) = self.links.remove(&link) {
@@ -401,6 +488,7 @@ impl Driver {
             kind: link.kind(),
             side: link.side(),
             remote: link.remote(),
+            route: link.route(),
             exporter: link.exporter(&self.call),
             max_datagram: link.max_datagram(),
         });

@@ -486,6 +486,7 @@ mod tests {
     fn what_is_wrong_is_named_with_its_place() {
         for (flags, env, file, place) in [
             (&[("ui", "70000")][..], &[][..], "", "--ui"),
+            (&[("relay", "friends")][..], &[][..], "", "--relay"),
             (&[][..], &[("AHOY_MDNS", "maybe")][..], "", "AHOY_MDNS"),
             (&[][..], &[][..], "auto_answer = \"some\"", "config.toml"),
             (&[][..], &[][..], "microphone = \"x\"", "config.toml"),

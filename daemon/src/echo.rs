@@ -111,6 +111,10 @@ impl Host for EchoHost {
         Vec::new()
     }
 
+    fn may_relay(&self, _: PeerId, _: bool) -> bool {
+        false
+    }
+
     /// Nothing is kept: an echo has no past.
     fn commit(&mut self, _: Transaction) {}
 

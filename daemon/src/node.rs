@@ -35,6 +35,8 @@ pub(crate) trait Host {
     fn invite_of(&self, peer: PeerId) -> Option<[u8; 16]>;
     /// Where `peer` may reach this device, best first; nothing for those who may not know.
     fn addresses_for(&self, peer: PeerId) -> Vec<Multiaddr>;
+    /// Whether to pass packets on for `peer`, which may be in a call with us.
+    fn may_relay(&self, peer: PeerId, in_call: bool) -> bool;
     /// Stores durably before it returns. A failure is the host's to report; the call goes on in memory.
     fn commit(&mut self, transaction: Transaction);
     /// A call changed.
@@ -257,6 +259,18 @@ impl Node {
             }
             NetEvent::Signal { peer, bytes } => self.on_signal(now, peer, &bytes, host),
             NetEvent::LinkUp { link } => self.on_link(link),
+            NetEvent::Changed(_) => {
+                let candidates = self.net.media_candidates();
+                for task in self.tasks.values() {
+                    task.send(TaskInput::Candidates(candidates.clone()));
+                    task.send(TaskInput::NetworkChanged);
+                }
+            }
+            NetEvent::RelayAsked { peer, ask } => {
+                let in_call =
+                    self.calls.calls().any(|c| c.peer() == peer && self.tasks.contains_key(&c.id()));
+                ask.answer(host.may_relay(peer, in_call));
+            }
             NetEvent::Warning { text } => host.on_net(now, NetNews::Warning(text)),
         }
     }

@@ -138,6 +138,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
         invite: invite(&store)?,
         mdns: config.mdns,
         keeps_ports: config.listen.is_empty(),
+        relay: config.relay,
         notices,
         identity,
     };

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ahoy_net_core::find::Way;
+use ahoy_net_core::session::AddressKind;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
@@ -48,17 +49,7 @@ pub(crate) fn way_of(address: &Multiaddr) -> Way {
 /// Whether anybody on the internet could reach it: not loopback, link-local, private, unique local or of a carrier's NAT
 /// (RFC 1918, 3927, 4193, 4291, 6598). Names are taken to be.
 pub fn is_global(address: &Multiaddr) -> bool {
-    let Some(ip) = ip_of(address) else { return true };
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let carrier = a == 100 && (64..128).contains(&b);
-            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() || carrier)
-        }
-        IpAddr::V6(ip) => {
-            !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified())
-        }
-    }
+    ip_of(address).is_none_or(is_public)
 }
 
 /// Whether another machine may have use for it.
@@ -74,9 +65,9 @@ pub(crate) fn bare(mut address: Multiaddr) -> Multiaddr {
     address
 }
 
-/// An IPv4 address that came in over an IPv6 socket, as IPv4.
-pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+/// Whether an address means something all over the internet.
+pub(crate) fn is_public(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && matches!(AddressKind::of(ip), AddressKind::Ipv4 | AddressKind::Ipv6)
 }
 
 /// Interfaces that lead to virtual machines and containers more often than to people; tried last.
@@ -127,8 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn mapped_addresses_are_shown_plain() {
-        let mapped: SocketAddr = "[::ffff:10.0.0.1]:5".parse().unwrap();
-        assert_eq!(plain(mapped), "10.0.0.1:5".parse().unwrap());
+    fn private_shared_and_local_addresses_are_not_public() {
+        for (ip, public) in [
+            ("10.0.0.1", false),
+            ("100.64.0.1", false),
+            ("127.0.0.1", false),
+            ("fd00::1", false),
+            ("9.9.9.9", true),
+            ("2001:db8::1", true),
+        ] {
+            assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! media has sockets of its own (docs/decisions/0010).
 
 mod addresses;
+mod changes;
 mod congestion;
 mod door;
 mod error;
@@ -13,20 +14,24 @@ mod link;
 mod quic_endpoint;
 mod quic_link;
 mod reach;
+mod relay;
 mod signalling;
 mod swarm;
 mod table;
+mod udp_socket;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahoy_base::{Moment, PeerId};
-use tokio::sync::mpsc;
+use ahoy_net_core::session::RelayOffer;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use addresses::{is_global, is_loopback, is_relayed};
 pub use ahoy_net_core::find::{Source, Stage, Tried};
 pub use ahoy_net_core::session::{LinkSide, PathKind};
+pub use changes::Change;
 pub use door::{Proxy, ProxyError, ProxyTrouble};
 pub use error::{Error, LinkError, SendError};
 pub use identity::peer_of;
@@ -34,7 +39,9 @@ pub use libp2p::Multiaddr;
 pub use libp2p::multiaddr::Protocol;
 pub use link::{Link, LinkStats, MAX_HELLO, SendOutcome};
 pub use reach::{MAX_ROW, ReachConfig, Reached, RelayRole, decode_addresses, encode_addresses};
+pub use relay::{LentSplice, RelayAsk, RelayError, RelayPath};
 pub use signalling::MAX_MESSAGE;
+pub use udp_socket::{PathPacket, PortStats};
 
 /// News that may wait for the node; signalling of many peers at once, and back pressure after that.
 const MAX_EVENTS: usize = 256;
@@ -142,6 +149,15 @@ pub enum NetEvent {
         /// The link; its hello has not been read.
         link: Link,
     },
+    /// The network changed under us; links may be dead and paths others.
+    Changed(Change),
+    /// A device wants us to relay for it.
+    RelayAsked {
+        /// Which; proven by TLS.
+        peer: PeerId,
+        /// To be answered.
+        ask: RelayAsk,
+    },
     /// Something works less well than it could; for people.
     Warning {
         /// A sentence.
@@ -157,7 +173,17 @@ pub struct Net {
     outlets: swarm::Outlets,
     media: quic_endpoint::Media,
     lanes: lanes::Lanes,
-    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    streams: libp2p_stream::Control,
+    lenders: swarm::Lenders,
+    /// Counts changes of the network.
+    changed: watch::Receiver<u64>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Net").field("own", &self.own).finish_non_exhaustive()
+    }
 }
 
 /// Starts signalling and media. Must be called inside a tokio runtime.
@@ -193,16 +219,40 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
         outlets: outlets.clone(),
     };
     let driver = swarm::Driver::start(keypair, &config, parts)?;
-    let task = tokio::spawn(driver.run());
-    tokio::spawn(async move {
+    let (streams, lenders) = (driver.streams(), driver.lenders());
+    let mut tasks = vec![tokio::spawn(driver.run())];
+    let links = events.clone();
+    tasks.push(tokio::spawn(async move {
         while let Some(link) = links_in.recv().await {
-            if events.send(NetEvent::LinkUp { link }).await.is_err() {
+            if links.send(NetEvent::LinkUp { link }).await.is_err() {
                 return;
             }
         }
-    });
-    let task = Arc::new(Mutex::new(Some(task)));
-    Ok((Net { own, commands, outlets, media, lanes, task }, events_in))
+    }));
+    let (count, changed) = watch::channel(0);
+    tasks.push(tokio::spawn(tell_changes(media.clone(), commands.clone(), events, count)));
+    let tasks = Arc::new(Mutex::new(tasks));
+    Ok((Net { own, commands, outlets, media, lanes, streams, lenders, changed, tasks }, events_in))
+}
+
+async fn tell_changes(
+    media: quic_endpoint::Media,
+    commands: mpsc::Sender<swarm::Command>,
+    events: mpsc::Sender<NetEvent>,
+    count: watch::Sender<u64>,
+) {
+    let mut changes = changes::Changes::new();
+    loop {
+        let change = changes.next().await;
+        tracing::info!(?change, "the network changed");
+        media.forget_seen();
+        count.send_modify(|n| *n += 1);
+        // The swarm dials anew, the node tells its sessions.
+        let _ = commands.send(swarm::Command::NetworkChanged).await;
+        if events.send(NetEvent::Changed(change)).await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Net {
@@ -291,6 +341,61 @@ impl Net {
         }
     }
 
+    /// Gives packets that carry `tag` to `taker` until that is dropped.
+    pub fn route(&self, tag: [u8; 8], taker: mpsc::Sender<PathPacket>) {
+        self.media.port().route(tag, taker);
+    }
+
+    /// Sends a packet from the media port; it may get lost.
+    pub fn send_packet(&self, to: SocketAddr, bytes: &[u8]) {
+        self.media.port().send(to, bytes);
+    }
+
+    /// Takes links from `address` for half a minute. From all others no handshake is even looked at.
+    pub fn welcome(&self, address: SocketAddr) {
+        self.media.port().welcome(address);
+    }
+
+    /// Hears nothing from an IP address for a minute.
+    pub fn block(&self, ip: std::net::IpAddr) {
+        self.media.port().block(ip);
+    }
+
+    /// Somebody sees our media port at `address`; it counts among our addresses for a minute.
+    pub fn seen_as(&self, address: SocketAddr) {
+        self.media.seen_as(address);
+    }
+
+    /// Counters of the media port.
+    pub fn port_stats(&self) -> PortStats {
+        self.media.port().stats()
+    }
+
+    /// Connected devices that lend splices.
+    pub fn relays(&self) -> Vec<PeerId> {
+        self.lenders.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    /// Asks `relay` to pass packets on between us and somebody.
+    ///
+    /// # Errors
+    /// When it refuses, or does not answer within 5 s.
+    pub async fn ask_relay(&self, relay: PeerId) -> Result<LentSplice, RelayError> {
+        relay::ask(self.streams.clone(), relay).await
+    }
+
+    /// Binds an end of a splice, ours or one that a peer offered.
+    ///
+    /// # Errors
+    /// When the relay does not answer within 3 s.
+    pub async fn bind_relay(&self, offer: RelayOffer) -> Result<RelayPath, RelayError> {
+        let path = relay::bind(self.media.port().clone(), offer, self.changed.clone()).await?;
+        if let Some(seen) = path.seen() {
+            self.media.seen_as(seen);
+        }
+        Ok(path)
+    }
+
     /// Where a peer may reach our media sockets, best first.
     pub fn media_candidates(&self) -> Vec<SocketAddr> {
         self.media.candidates()
@@ -299,10 +404,8 @@ impl Net {
     /// Closes everything.
     pub async fn shutdown(&self) {
         self.media.shut_down().await;
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            task.abort();
-        }
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.iter().for_each(JoinHandle::abort);
     }
 
     fn command(&self, command: swarm::Command) {

@@ -58,6 +58,9 @@ pub struct Link {
 /// What carries the datagrams of a link. Methods mean what those of [`Link`] do.
 pub(crate) trait Carrier: Send + Sync + std::fmt::Debug {
     fn remote(&self) -> SocketAddr;
+    fn route(&self) -> SocketAddr {
+        self.remote()
+    }
     fn exporter(&self, call: &CallId) -> [u8; 32];
     fn max_datagram(&self) -> usize;
     fn rtt(&self) -> Duration;
@@ -104,6 +107,11 @@ impl Link {
     /// The peer's address as packets show it; the relay's if there is one between.
     pub fn remote(&self) -> SocketAddr {
         self.carrier.remote()
+    }
+
+    /// The address that was dialled, or that dialled: of a link through a UDP relay the one that stands for the splice.
+    pub fn route(&self) -> SocketAddr {
+        self.carrier.route()
     }
 
     /// Key material that only the two ends of this connection know; `call` is its context.

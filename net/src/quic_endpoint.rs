@@ -1,4 +1,4 @@
-//! Our QUIC endpoints for media: certificates bound to the PeerId, silent to everybody who is not in a call with us.
+//! Our QUIC endpoint for media: certificates bound to the PeerId, silent to everybody who is not in a call with us.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,8 +18,11 @@ use crate::addresses;
 use crate::congestion::MediaControllerFactory;
 use crate::error::{Error, LinkError};
 use crate::identity::{from_libp2p, to_libp2p};
+use crate::link::Carrier as _;
 use crate::link::Link;
 use crate::quic_link::QuicLink;
+use crate::udp_socket::UdpPort;
+use ahoy_net_core::path::is_relayed;
 
 /// TLS application protocol: a media port never speaks libp2p by accident.
 const ALPN: &[u8] = b"ahoy-media/1";
@@ -38,10 +41,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const MAX_INCOMING: usize = 64;
 /// Bytes they may send before we looked at them.
 const INCOMING_BYTES: u64 = 64 * 1024;
+/// How long an address is believed at which somebody saw us: shorter than a NAT forgets.
+const SEEN_FOR: Duration = Duration::from_secs(60);
+/// Such addresses at once.
+const MAX_SEEN: usize = 4;
 /// How long a dialled address may take.
 const DIAL_TIME: Duration = Duration::from_secs(5);
 
-/// The media endpoints of this device, one a local socket.
+/// The media endpoint of this device.
 #[derive(Clone, Debug)]
 pub(crate) struct Media {
     shared: Arc<Shared>,
@@ -51,7 +58,10 @@ pub(crate) struct Media {
 struct Shared {
     keypair: libp2p::identity::Keypair,
     server: quinn::ServerConfig,
-    endpoints: Vec<Endpoint>,
+    endpoint: Endpoint,
+    port: Arc<UdpPort>,
+    /// Where others see us, and until when that is believed.
+    seen: Mutex<BTreeMap<SocketAddr, Moment>>,
     armed: Mutex<BTreeMap<PeerId, usize>>,
     next_link: AtomicU32,
     clock: fn() -> Moment,
@@ -66,31 +76,33 @@ impl Media {
         incoming: &mpsc::Sender<Link>,
     ) -> Result<Media, Error> {
         let server = server_config(&keypair)?;
-        let (mut endpoints, mut failure) = (Vec::new(), io::Error::from(io::ErrorKind::AddrNotAvailable));
+        let (mut sockets, mut failure) = (Vec::new(), io::Error::from(io::ErrorKind::AddrNotAvailable));
         for address in listen {
-            match open_endpoint(*address) {
-                Ok(endpoint) => endpoints.push(endpoint),
+            match open_socket(*address) {
+                Ok(socket) => sockets.push(socket),
                 Err(error) => {
                     tracing::info!(%error, "an address can't be used for calls; the others can");
                     failure = error;
                 }
             }
         }
-        if endpoints.is_empty() {
+        if sockets.is_empty() {
             return Err(Error::Media(failure));
         }
+        let port = Arc::new(UdpPort::new(sockets, clock).map_err(Error::Media)?);
+        let endpoint = open_endpoint(port.clone()).map_err(Error::Media)?;
         let shared = Shared {
             keypair,
             server,
-            endpoints,
+            endpoint,
+            port,
+            seen: Mutex::default(),
             armed: Mutex::default(),
             next_link: AtomicU32::new(1),
             clock,
         };
         let media = Media { shared: Arc::new(shared) };
-        for endpoint in &media.shared.endpoints {
-            tokio::spawn(accept_all(media.clone(), endpoint.clone(), incoming.clone()));
-        }
+        tokio::spawn(accept_all(media.clone(), incoming.clone()));
         Ok(media)
     }
 
@@ -134,17 +146,20 @@ impl Media {
 
     /// Without a server's configuration QUIC answers nobody, not even with the versions it speaks.
     fn answer(&self, server: Option<quinn::ServerConfig>) {
-        for endpoint in &self.shared.endpoints {
-            endpoint.set_server_config(server.clone());
-        }
+        self.shared.endpoint.set_server_config(server);
     }
 
     /// Opens a link to `peer` at `address`.
     pub(crate) async fn dial(&self, peer: PeerId, address: SocketAddr) -> Result<Link, LinkError> {
-        let endpoint = self.endpoint_for(address.ip()).ok_or(LinkError::NoSocket)?;
+        if !self.shared.port.reaches(address) {
+            return Err(LinkError::NoSocket);
+        }
+        self.shared.port.welcome(address);
         let config =
             client_config(&self.shared.keypair, peer).map_err(|e| LinkError::Failed(e.to_string()))?;
-        let connecting = endpoint
+        let connecting = self
+            .shared
+            .endpoint
             .connect_with(config, address, SERVER_NAME)
             .map_err(|error| LinkError::Failed(error.to_string()))?;
         let connection = tokio::time::timeout(DIAL_TIME, connecting)
@@ -158,10 +173,10 @@ impl Media {
         Ok(self.link(peer, LinkSide::Dialer, connection))
     }
 
-    /// Where others may reach our sockets, best first.
+    /// Where others may reach our sockets: the machine's addresses, best first, then those that others see.
     pub(crate) fn candidates(&self) -> Vec<SocketAddr> {
         let mut all = Vec::new();
-        for local in self.shared.endpoints.iter().filter_map(|e| e.local_addr().ok()) {
+        for local in self.shared.port.bound() {
             if !local.ip().is_unspecified() {
                 all.push(local);
                 continue;
@@ -174,29 +189,49 @@ impl Media {
         if all.iter().any(|a| !a.ip().is_loopback()) {
             all.retain(|a| !a.ip().is_loopback());
         }
+        let now = self.now();
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, until| now < *until);
+        let others = seen.keys().filter(|a| !all.contains(a)).copied().collect::<Vec<_>>();
+        all.extend(others);
         all
+    }
+
+    /// Somebody sees our port at `address`.
+    pub(crate) fn seen_as(&self, address: SocketAddr) {
+        let until = self.now() + SEEN_FOR;
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() < MAX_SEEN || seen.contains_key(&address) {
+            seen.insert(address, until);
+        }
+    }
+
+    /// After a change of network nobody sees us where we were seen.
+    pub(crate) fn forget_seen(&self) {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The UDP port below QUIC.
+    pub(crate) fn port(&self) -> &Arc<UdpPort> {
+        &self.shared.port
+    }
+
+    /// Our clock.
+    pub(crate) fn now(&self) -> Moment {
+        (self.shared.clock)()
     }
 
     /// Closes all links and sockets.
     pub(crate) async fn shut_down(&self) {
-        for endpoint in &self.shared.endpoints {
-            endpoint.close(0u32.into(), b"stopping");
-            endpoint.wait_idle().await;
-        }
-    }
-
-    fn endpoint_for(&self, ip: IpAddr) -> Option<&Endpoint> {
-        let fits = |local: SocketAddr| {
-            local.is_ipv4() == ip.is_ipv4()
-                && (local.ip().is_loopback() == ip.is_loopback() || local.ip().is_unspecified())
-        };
-        self.shared.endpoints.iter().find(|e| e.local_addr().is_ok_and(fits))
+        self.shared.endpoint.close(0u32.into(), b"stopping");
+        self.shared.endpoint.wait_idle().await;
     }
 
     fn link(&self, peer: PeerId, side: LinkSide, connection: quinn::Connection) -> Link {
         let id = self.next_id();
-        let carrier = QuicLink { connection, clock: self.shared.clock };
-        Link::new(id, peer, side, PathKind::Direct, carrier)
+        let carrier = QuicLink { connection, port: self.shared.port.clone(), clock: self.shared.clock };
+        let kind = if is_relayed(carrier.route()) { PathKind::Relay } else { PathKind::Direct };
+        Link::new(id, peer, side, kind, carrier)
     }
 
     fn armed(&self) -> std::sync::MutexGuard<'_, BTreeMap<PeerId, usize>> {
@@ -205,8 +240,8 @@ impl Media {
     }
 }
 
-async fn accept_all(media: Media, endpoint: Endpoint, links: mpsc::Sender<Link>) {
-    while let Some(incoming) = endpoint.accept().await {
+async fn accept_all(media: Media, links: mpsc::Sender<Link>) {
+    while let Some(incoming) = media.shared.endpoint.accept().await {
         let (media, links) = (media.clone(), links.clone());
         tokio::spawn(async move {
             let Ok(connecting) = incoming.accept() else { return };
@@ -231,7 +266,7 @@ fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
     from_libp2p(&certificate.peer_id())
 }
 
-fn open_endpoint(address: SocketAddr) -> io::Result<Endpoint> {
+fn open_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(address),
         socket2::Type::DGRAM,
@@ -242,12 +277,15 @@ fn open_endpoint(address: SocketAddr) -> io::Result<Endpoint> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
+    Ok(UdpSocket::from(socket))
+}
+
+fn open_endpoint(port: Arc<UdpPort>) -> io::Result<Endpoint> {
     let mut config = EndpointConfig::default();
-    // Other packets share the port one day (RFC 9443); a greased bit would make them look alike.
+    // Other packets share the port (RFC 9443); a greased bit would make them look alike.
     config.grease_quic_bit(false);
     config.cid_generator(|| Box::new(quinn_proto::RandomConnectionIdGenerator::new(4)));
-    let socket = UdpSocket::from(socket);
-    Endpoint::new(config, None, socket, Arc::new(quinn::TokioRuntime))
+    Endpoint::new_with_abstract_socket(config, None, port, Arc::new(quinn::TokioRuntime))
 }
 
 fn transport() -> Arc<TransportConfig> {

@@ -1,6 +1,7 @@
 //! A link over QUIC: datagrams for media, one stream a side for the hello.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ahoy_base::{CallId, Moment};
@@ -11,6 +12,7 @@ use futures::future::BoxFuture;
 use crate::congestion::MediaController;
 use crate::error::LinkError;
 use crate::link::{Carrier, LinkStats, MAX_HELLO, SendOutcome};
+use crate::udp_socket::{UdpPort, plain};
 
 /// Label of the keying material that ties a link to a session (RFC 8446, 7.5; RFC 9266 has the idea).
 const EXPORTER_LABEL: &[u8] = b"ahoy-link/1";
@@ -19,12 +21,18 @@ const EXPORTER_LABEL: &[u8] = b"ahoy-link/1";
 #[derive(Debug)]
 pub(crate) struct QuicLink {
     pub(crate) connection: quinn::Connection,
+    pub(crate) port: Arc<UdpPort>,
     pub(crate) clock: fn() -> Moment,
 }
 
 impl Carrier for QuicLink {
     fn remote(&self) -> SocketAddr {
-        crate::addresses::plain(self.connection.remote_address())
+        let route = self.route();
+        self.port.relay_of(route).unwrap_or(route)
+    }
+
+    fn route(&self) -> SocketAddr {
+        plain(self.connection.remote_address())
     }
 
     fn exporter(&self, call: &CallId) -> [u8; 32] {
@@ -96,7 +104,8 @@ impl Carrier for QuicLink {
     fn recv(&self) -> BoxFuture<'_, Result<(Moment, Bytes), LinkError>> {
         async move {
             let bytes = self.connection.read_datagram().await.map_err(LinkError::lost)?;
-            Ok(((self.clock)(), bytes))
+            // The batch that brought it, or a later one; never later than now.
+            Ok((self.port.batch_at().min((self.clock)()), bytes))
         }
         .boxed()
     }

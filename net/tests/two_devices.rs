@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ahoy_base::{CallId, Moment, PeerId};
 use ahoy_net::{
-    LinkError, LinkSide, MAX_MESSAGE, Multiaddr, Net, NetConfig, NetEvent, ReachConfig, SendError,
-    SendOutcome, Source, start,
+    LinkError, LinkSide, MAX_MESSAGE, Multiaddr, Net, NetConfig, NetEvent, PathKind, ReachConfig, RelayError,
+    RelayRole, SendError, SendOutcome, Source, start,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
@@ -26,13 +26,17 @@ fn clock() -> Moment {
 }
 
 async fn device(secret: u8) -> Device {
+    device_with(secret, RelayRole::Off).await
+}
+
+async fn device_with(secret: u8, relay: RelayRole) -> Device {
     let config = NetConfig {
         secret: [secret; 32],
         listen: NetConfig::loopback(),
         media_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         mdns: false,
         bootstrap: Vec::new(),
-        reach: ReachConfig::default(),
+        reach: ReachConfig { relay, ..ReachConfig::default() },
         clock,
     };
     let (net, events) = start(config).await.unwrap();
@@ -146,6 +150,7 @@ async fn nobody_there_is_said_in_words() {
 async fn an_armed_link_carries_datagrams_and_both_ends_share_a_secret() {
     let (a, mut b) = (device(1).await, device(2).await);
     b.net.arm(a.net.peer_id());
+    b.net.welcome(a.media());
     let ab = a.net.dial_link(b.net.peer_id(), b.media()).await.unwrap();
     let ba = b.until(|e| if let NetEvent::LinkUp { link } = e { Some(link) } else { None }).await;
     assert_eq!((ab.side(), ba.side()), (LinkSide::Dialer, LinkSide::Acceptor));
@@ -191,6 +196,8 @@ async fn the_media_port_is_silent_to_everybody_until_armed() {
 async fn another_device_than_expected_is_refused_on_both_sides() {
     let (a, b, c) = (device(1).await, device(2).await, device(3).await);
     b.net.arm(a.net.peer_id());
+    b.net.welcome(a.media());
+    b.net.welcome(c.media());
     // A thinks that B's port is C's.
     assert!(matches!(
         a.net.dial_link(c.net.peer_id(), b.media()).await,
@@ -201,4 +208,71 @@ async fn another_device_than_expected_is_refused_on_both_sides() {
     if let Ok(link) = link {
         assert_eq!(timeout(FAILED, link.recv()).await.unwrap(), Err(LinkError::Closed));
     }
+}
+
+#[tokio::test]
+async fn even_a_call_opens_the_port_to_nobody_but_whom_it_expects() {
+    let (a, b) = (device(1).await, device(2).await);
+    b.net.arm(a.net.peer_id());
+    let dial = timeout(Duration::from_millis(600), a.net.dial_link(b.net.peer_id(), b.media()));
+    assert!(dial.await.is_err(), "nobody welcomed it");
+    assert!(b.net.port_stats().unwelcome > 0);
+    // Whoever is blocked is not heard either, welcome or not.
+    b.net.welcome(a.media());
+    b.net.block(a.media().ip());
+    let dial = timeout(Duration::from_millis(600), a.net.dial_link(b.net.peer_id(), b.media()));
+    assert!(dial.await.is_err(), "it is blocked");
+}
+
+#[tokio::test]
+async fn two_devices_link_through_a_third_that_reads_nothing() {
+    let (mut a, mut b, mut relay) =
+        (device(1).await, device(2).await, device_with(3, RelayRole::Public).await);
+    let at_relay = relay.addresses().await;
+    a.net.add_addresses(relay.net.peer_id(), at_relay, Source::Told);
+    a.net.connect(relay.net.peer_id());
+    a.up().await;
+    timeout(FAILED, async {
+        while a.net.relays() != [relay.net.peer_id()] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let asker = a.net.clone();
+    let relay_peer = relay.net.peer_id();
+    let asked = tokio::spawn(async move { asker.ask_relay(relay_peer).await });
+    let (peer, ask) = relay
+        .until(|e| if let NetEvent::RelayAsked { peer, ask } = e { Some((peer, ask)) } else { None })
+        .await;
+    assert_eq!(peer, a.net.peer_id());
+    ask.answer(true);
+    let splice = timeout(FAILED, asked).await.unwrap().unwrap().unwrap();
+    assert!(splice.limits.rate.as_bps() > 0);
+
+    let (end_a, end_b) =
+        (a.net.bind_relay(splice.near).await.unwrap(), b.net.bind_relay(splice.far).await.unwrap());
+    assert_eq!((end_a.seen(), end_b.seen()), (Some(a.media()), Some(b.media())));
+    b.net.arm(a.net.peer_id());
+    b.net.welcome(end_b.address());
+    let ab = a.net.dial_link(b.net.peer_id(), end_a.address()).await.unwrap();
+    let ba = b.until(|e| if let NetEvent::LinkUp { link } = e { Some(link) } else { None }).await;
+    assert_eq!((ab.kind(), ba.kind()), (PathKind::Relay, PathKind::Relay));
+    assert_eq!((ab.remote(), ba.remote()), (relay.media(), relay.media()));
+    for n in 0..100u32 {
+        let datagram = Bytes::from(vec![n as u8; 1_000]);
+        assert_eq!(ab.try_send(datagram.clone()), SendOutcome::Sent);
+        assert_eq!(timeout(FAILED, ba.recv()).await.unwrap().unwrap().1, datagram);
+    }
+    assert!(relay.net.port_stats().relayed >= 100);
+
+    // A relay that is none of ours says no, and what is given up carries nothing any more.
+    let asker = a.net.clone();
+    let asked = tokio::spawn(async move { asker.ask_relay(relay_peer).await });
+    let ask = relay.until(|e| if let NetEvent::RelayAsked { ask, .. } = e { Some(ask) } else { None }).await;
+    ask.answer(false);
+    assert!(matches!(asked.await.unwrap(), Err(RelayError::Refused(_))));
+    drop(end_a);
+    let dial = timeout(Duration::from_millis(300), a.net.dial_link(b.net.peer_id(), end_b.address()));
+    assert!(!matches!(dial.await, Ok(Ok(_))));
 }

@@ -154,7 +154,7 @@ impl Driver {
 }
 
 /// An address with the device at its end, which libp2p wants of circuits.
-fn whole(address: Multiaddr, peer: libp2p::PeerId) -> Multiaddr {
+pub(super) fn whole(address: Multiaddr, peer: libp2p::PeerId) -> Multiaddr {
     if addresses::is_relayed(&address) { address.with(Protocol::P2p(peer)) } else { address }
 }
 

@@ -3,6 +3,7 @@
 mod behaviour;
 mod carrying;
 mod dialling;
+mod lending;
 mod peers;
 mod relays;
 mod streams;
@@ -31,6 +32,7 @@ use crate::signalling::MAX_WAITING;
 use crate::table::Table;
 use crate::{NetConfig, NetEvent, Reached, RelayRole};
 use behaviour::{Behaviour, BehaviourEvent, Friends};
+pub(crate) use lending::Lenders;
 use peers::{Outgoing, Peers, Road};
 use relays::Relays;
 use streams::StreamNews;
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Invited(PeerId, [u8; 16]),
     /// How a link to that device may go without UDP.
     Ways(PeerId, oneshot::Sender<Ways>),
+    /// Connections may be dead: dial anew.
+    NetworkChanged,
 }
 
 /// How a link may go without UDP.
@@ -100,6 +104,9 @@ pub(crate) struct Driver {
     tickets: libp2p_stream::IncomingStreams,
     /// Lanes over the swarm's own connections.
     lanes: libp2p_stream::IncomingStreams,
+    /// Questions for splices; `None` while we lend none.
+    asks: Option<libp2p_stream::IncomingStreams>,
+    lenders: Lenders,
 }
 
 impl Driver {
@@ -141,7 +148,10 @@ impl Driver {
             incoming,
             tickets,
             lanes,
+            asks: None,
+            lenders: Lenders::default(),
         };
+        driver.offer_splices();
         driver.enter(&config.bootstrap);
         Ok(driver)
     }
@@ -162,6 +172,7 @@ impl Driver {
                 news = self.parts.table.next() => self.on_table(news),
                 Some((relay, stream)) = self.tickets.next() => self.on_ticket(&relay, stream),
                 Some((peer, stream)) = self.lanes.next() => self.on_lane(&peer, stream),
+                Some((peer, stream)) = lending::next_of(&mut self.asks) => self.on_splice_ask(&peer, stream),
                 Some((peer, ticket)) = self.parts.rings.recv() => self.ring(peer, ticket),
                 _ = tick.tick() => {}
             }
@@ -224,6 +235,10 @@ impl Driver {
             Command::Ways(peer, reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.ways(peer));
+            }
+            Command::NetworkChanged => {
+                self.offer_splices();
+                self.dial_anew();
             }
             Command::Invited(peer, invite) => self.parts.table.invited(peer, invite),
         }
@@ -325,6 +340,9 @@ impl Driver {
                 if info.protocols.contains(&relay::HOP_PROTOCOL_NAME) {
                     self.on_relay_found(peer);
                 }
+                if info.protocols.contains(&crate::relay::PROTOCOL) {
+                    self.on_lender_found(peer);
+                }
             }
             BehaviourEvent::Relay(relay::Event::ReservationReqAccepted { src_peer_id, .. }) => {
                 self.carry_for(&src_peer_id, true);
@@ -362,6 +380,9 @@ impl Driver {
         let Some(entry) = self.peers.entry(peer) else { return };
         entry.finding.found();
         entry.roads.extend(Road::of(connection, endpoint));
+        for stale in std::mem::take(&mut entry.stale) {
+            self.swarm.close_connection(stale);
+        }
         let (kept, anchor) = (entry.wanted || entry.nearby, entry.anchor);
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
             let address = bare(address.clone());
@@ -379,6 +400,7 @@ impl Driver {
 
     fn on_disconnected(&mut self, peer: PeerId) {
         let now = (self.clock)();
+        self.on_lender_gone(peer);
         if let Some(listener) = self.relays.left(now, peer) {
             self.swarm.remove_listener(listener);
         }

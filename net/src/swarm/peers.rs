@@ -34,6 +34,8 @@ pub(super) struct Peer {
     pub(super) straight: Option<Multiaddr>,
     /// Connections that stand.
     pub(super) roads: Vec<Road>,
+    /// Those from before the network changed: closed once a new one stands.
+    pub(super) stale: Vec<ConnectionId>,
     pub(super) outgoing: Outgoing,
     /// Reads the stream that the device opened.
     pub(super) reader: Option<JoinHandle<()>>,

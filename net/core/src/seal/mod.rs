@@ -4,7 +4,7 @@ pub mod control;
 pub mod handshake;
 pub mod media;
 mod random;
-mod replay;
+pub mod replay;
 mod words;
 
 pub use random::Random;

@@ -1,14 +1,13 @@
 //! The links of a session: which are admitted, which one carries the sound, when to look for others.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ahoy_base::{Bitrate, LinkId, Moment};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::messages::MAX_CANDIDATES;
 use super::without_udp::WithoutUdp;
 use super::{KEEP_ALIVE, LOST_AFTER, NEVER, Output};
 use crate::seal::handshake::Role;
@@ -17,8 +16,6 @@ use crate::wire::datagram::Report;
 
 /// Links a session keeps; more are closed.
 const MAX_LINKS: usize = 4;
-/// Addresses are tried again after this while there is no link.
-const DIAL_EVERY: Duration = Duration::from_secs(1);
 /// A quicker link takes over when it is this much quicker…
 const MIN_GAIN: Duration = Duration::from_millis(5);
 /// IPv6 is preferred at up to this much more delay (iroh's figure).
@@ -151,6 +148,7 @@ struct Link {
     kind: PathKind,
     side: LinkSide,
     remote: SocketAddr,
+    route: SocketAddr,
     exporter: [u8; 32],
     max_datagram: usize,
     hello_sent: bool,
@@ -215,6 +213,8 @@ pub struct NewLink {
     pub side: LinkSide,
     /// The peer's address, or the relay's.
     pub remote: SocketAddr,
+    /// The address that was dialled: of a relayed link the one that stands for the splice.
+    pub route: SocketAddr,
     /// TLS keying material with the call as context.
     pub exporter: [u8; 32],
     /// Bytes a datagram may have.
@@ -230,8 +230,6 @@ pub(super) struct Links {
     /// A link that would be better than the chosen one, and since when.
     rival: Option<(LinkId, Moment)>,
     secret: Option<([u8; 16], [u8; 32])>,
-    addresses: Vec<SocketAddr>,
-    dial_at: Moment,
     without_udp: WithoutUdp,
     outputs: VecDeque<Output>,
 }
@@ -244,8 +242,6 @@ impl Links {
             before: None,
             rival: None,
             secret: None,
-            addresses: Vec::new(),
-            dial_at: NEVER,
             without_udp: WithoutUdp::default(),
             outputs: VecDeque::new(),
         }
@@ -254,14 +250,20 @@ impl Links {
     /// Takes a link; or says why it is to be closed.
     pub(super) fn add(&mut self, now: Moment, new: NewLink) -> Option<&'static str> {
         if self.links.len() >= MAX_LINKS {
-            return Some("enough links");
+            let silent = self.links.values().filter(|l| l.is_doubtful(now) && self.chosen != Some(l.id));
+            let Some(worst) = silent.min_by_key(|l| l.heard_at).map(|l| l.id) else {
+                return Some("enough links");
+            };
+            self.links.remove(&worst);
+            self.outputs.push_back(Output::CloseLink { link: worst, why: "a better one came" });
         }
-        let NewLink { link: id, kind, side, remote, exporter, max_datagram } = new;
+        let NewLink { link: id, kind, side, remote, route, exporter, max_datagram } = new;
         let link = Link {
             id,
             kind,
             side,
             remote,
+            route,
             exporter,
             max_datagram,
             hello_sent: false,
@@ -286,12 +288,17 @@ impl Links {
         None
     }
 
-    pub(super) fn remove(&mut self, now: Moment, id: LinkId) {
+    pub(super) fn remove(&mut self, id: LinkId) {
         self.links.remove(&id);
         if self.chosen == Some(id) {
             self.chosen = None;
-            self.dial_at = self.dial_at.min(now);
         }
+    }
+
+    /// Where the QUIC links go that work, as far as is known; those that just came are taken to.
+    pub(super) fn routes(&self, now: Moment) -> Vec<SocketAddr> {
+        let quic = |l: &&Link| matches!(l.kind, PathKind::Direct | PathKind::Relay);
+        self.links.values().filter(quic).filter(|l| !l.is_doubtful(now)).map(|l| l.route).collect()
     }
 
     pub(super) fn set_secret(&mut self, id: [u8; 16], key: [u8; 32]) {
@@ -312,16 +319,6 @@ impl Links {
             let off = link.rtt.map_or(Duration::ZERO, |old| old.abs_diff(rtt));
             link.jitter = (link.jitter * 3 + off) / 4;
             link.rtt = Some(rtt);
-        }
-    }
-
-    /// Keeps addresses of the peer and tries the new ones at once.
-    pub(super) fn learn(&mut self, now: Moment, addresses: &[SocketAddr]) {
-        for address in addresses.iter().filter(|a| may_dial(**a)) {
-            if !self.addresses.contains(address) && self.addresses.len() < MAX_CANDIDATES {
-                self.addresses.push(*address);
-                self.dial_at = now;
-            }
         }
     }
 
@@ -438,6 +435,10 @@ impl Links {
         due.unwrap_or(NEVER)
     }
 
+    pub(super) fn admitted(&self) -> Vec<LinkId> {
+        self.links.values().filter(|l| l.admitted).map(|l| l.id).collect()
+    }
+
     pub(super) fn chosen(&self) -> Option<Chosen> {
         let link = self.links.get(&self.chosen?)?;
         Some(Chosen { id: link.id, max_datagram: link.max_datagram })
@@ -466,15 +467,15 @@ impl Links {
         others.min_by_key(|l| l.score(now)).map(|l| l.id)
     }
 
-    /// The link that just stopped answering, once: since when nothing is known of what it was given, and what could
-    /// carry that too.
-    pub(super) fn new_doubt(&mut self, now: Moment) -> Option<(Moment, LinkId)> {
+    /// The chosen link just stopped answering, told once: since when nothing is known of what it was given, and what
+    /// could carry that too.
+    pub(super) fn new_doubt(&mut self, now: Moment) -> Option<(Moment, Option<LinkId>)> {
         let chosen = self.chosen.and_then(|id| self.links.get_mut(&id))?;
         let doubtful = chosen.is_doubtful(now);
         let new = doubtful && !std::mem::replace(&mut chosen.doubted, doubtful);
         chosen.doubted = doubtful;
         let since = chosen.asked_at.unwrap_or(chosen.heard_at);
-        if new { self.standby(now).map(|standby| (since, standby)) } else { None }
+        new.then(|| (since, self.standby(now)))
     }
 
     pub(super) fn is_alive(&self, now: Moment) -> bool {
@@ -487,9 +488,9 @@ impl Links {
         heard.map_or(Moment::ZERO, |at| at + LOST_AFTER)
     }
 
+    /// When a link without UDP is tried next.
     pub(super) fn dial_at(&self) -> Moment {
-        let straight = if self.addresses.is_empty() { NEVER } else { self.dial_at };
-        straight.min(self.without_udp.at())
+        self.without_udp.at()
     }
 
     pub(super) fn path(&self) -> Option<PathInfo> {
@@ -519,8 +520,7 @@ impl Links {
         }
         self.check_hellos(now, role);
         self.choose(now);
-        let alive = self.is_alive(now);
-        if alive {
+        if self.is_alive(now) {
             self.without_udp.rest();
         } else if self.secret.is_some()
             && role == Role::Initiator
@@ -528,14 +528,6 @@ impl Links {
         {
             // One side is enough, and both expect each other once there is a secret.
             self.outputs.push_back(Output::DialWithoutUdp(kind));
-        }
-        if !alive && self.dial_at == NEVER {
-            self.dial_at = now;
-        }
-        if now >= self.dial_at && !self.addresses.is_empty() {
-            // A path that lives needs no further tries; new addresses still get one.
-            self.dial_at = if alive { NEVER } else { now + DIAL_EVERY };
-            self.outputs.push_back(Output::Dial(self.addresses.clone()));
         }
     }
 
@@ -695,16 +687,6 @@ pub(super) fn rtt_changed(old: Option<Duration>, new: Option<Duration>) -> bool 
     }
 }
 
-/// Whether an address of the peer may be dialled. Nothing is sent to groups, to nobody, or to ports that mean nothing.
-///
-/// Private and loopback addresses may be: that is what a call on a LAN, or with the Echo contact, is. What goes there is
-/// a QUIC Initial, which no other service takes for a request (docs/PROTOCOL.md, "What a peer can make us send").
-fn may_dial(address: SocketAddr) -> bool {
-    let ip = address.ip().to_canonical();
-    let special = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    address.port() != 0 && !special
-}
-
 fn keyed(key: &[u8; 32], role: Role, exporter: &[u8; 32]) -> Hmac<Sha256> {
     let side = match role {
         Role::Initiator => 0u8,
@@ -758,14 +740,6 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_to_groups_or_to_nobody() {
-        for bad in ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1", "255.255.255.255:1", "10.0.0.1:0"] {
-            assert!(!may_dial(bad.parse().unwrap()), "{bad}");
-        }
-        assert!(may_dial("10.0.0.1:1".parse().unwrap()));
-    }
-
-    #[test]
     fn a_hello_fits_one_side_of_one_connection() {
         let (key, exporter) = ([1; 32], [2; 32]);
         let tag = mac(&key, Role::Initiator, &exporter);
@@ -780,7 +754,15 @@ mod tests {
             let id = LinkId::new(n as u32 + 1);
             let remote = "9.9.9.9:9".parse().unwrap();
             let side = LinkSide::Dialer;
-            let new = NewLink { link: id, kind: *kind, side, remote, exporter: [0; 32], max_datagram: 1_200 };
+            let new = NewLink {
+                link: id,
+                kind: *kind,
+                side,
+                remote,
+                route: remote,
+                exporter: [0; 32],
+                max_datagram: 1_200,
+            };
             assert_eq!(links.add(Moment::ZERO, new), None);
             links.on_rtt(id, Duration::from_millis(20));
             links.links.get_mut(&id).unwrap().admitted = true;
@@ -835,7 +817,7 @@ mod tests {
         links.asked(at(1_010), A);
         assert_eq!(links.send_on(at(1_090)), [A]);
         assert_eq!((links.new_doubt(at(1_090)), links.send_on(at(1_105))), (None, vec![A, B]));
-        assert_eq!(links.new_doubt(at(1_105)), Some((at(1_010), B)));
+        assert_eq!(links.new_doubt(at(1_105)), Some((at(1_010), Some(B))));
         assert_eq!(links.new_doubt(at(1_115)), None, "told once");
         links.heard(at(1_400), B, 2, false);
         links.choose(at(1_499));

@@ -1,11 +1,13 @@
 //! What the two devices tell each other under seal: announcements inside the handshake, control messages after it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ahoy_base::VideoSize;
 use prost::Message;
 
+use crate::path::packet::{SPLICED, TAG};
 use crate::seal::media::{GENERATIONS, SenderKey};
+use crate::wire::address::{read_addresses, write_addresses};
 
 /// Most addresses that are told and heeded.
 pub(super) const MAX_CANDIDATES: usize = 16;
@@ -19,6 +21,28 @@ pub(super) struct Announcement {
     pub(super) link_secret: Option<([u8; 16], [u8; 32])>,
 }
 
+/// Relays that are told and heeded.
+pub(super) const MAX_RELAYS: usize = 2;
+/// Addresses of one relay.
+const MAX_RELAY_ADDRESSES: usize = 4;
+
+/// One end of a splice that a relay lent, as whoever asked for it hands it to the peer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RelayOffer {
+    /// Where the relay is, at most 4.
+    pub addresses: Vec<SocketAddr>,
+    /// The splice.
+    pub id: [u8; TAG],
+    /// The key of the peer's end.
+    pub key: [u8; 32],
+}
+
+impl std::fmt::Debug for RelayOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RelayOffer").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
 /// A control message; all empty, it is a sign of life.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Control {
@@ -27,6 +51,9 @@ pub(super) struct Control {
     pub(super) candidates: Vec<SocketAddr>,
     pub(super) pictures: Option<PictureState>,
     pub(super) pictures_ack: Option<u32>,
+    pub(super) relays: Vec<RelayOffer>,
+    /// A round of probes begins.
+    pub(super) round: bool,
 }
 
 /// Which pictures of the sender are on, and what it can show of the receiver's, in the order of `VideoTrack::ALL`.
@@ -72,6 +99,21 @@ mod pb {
         pub(super) pictures: Option<Pictures>,
         #[prost(uint32, optional, tag = "5")]
         pub(super) pictures_ack: Option<u32>,
+        #[prost(message, repeated, tag = "6")]
+        pub(super) relays: Vec<Relay>,
+        #[prost(bool, tag = "7")]
+        pub(super) round: bool,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Relay {
+        /// As `candidates`.
+        #[prost(bytes = "vec", repeated, tag = "1")]
+        pub(super) addresses: Vec<Vec<u8>>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub(super) id: Vec<u8>,
+        #[prost(bytes = "vec", tag = "3")]
+        pub(super) key: Vec<u8>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -101,7 +143,7 @@ impl Announcement {
         let (session_id, link_key) =
             self.link_secret.map(|(id, key)| (id.to_vec(), key.to_vec())).unwrap_or_default();
         pb::Announcement {
-            candidates: write_addresses(&self.candidates),
+            candidates: write_addresses(&self.candidates, MAX_CANDIDATES),
             sender_key: self.sender_key.as_ref().map(write_key),
             session_id,
             link_key,
@@ -116,7 +158,7 @@ impl Announcement {
             _ => Some((pb.session_id.try_into().ok()?, pb.link_key.try_into().ok()?)),
         };
         Some(Announcement {
-            candidates: read_addresses(&pb.candidates),
+            candidates: read_addresses(&pb.candidates, MAX_CANDIDATES),
             sender_key: read_optional_key(pb.sender_key.as_ref())?,
             link_secret,
         })
@@ -128,9 +170,11 @@ impl Control {
         pb::Control {
             sender_key: self.sender_key.as_ref().map(write_key),
             key_ack: self.key_ack.map(u32::from),
-            candidates: write_addresses(&self.candidates),
+            candidates: write_addresses(&self.candidates, MAX_CANDIDATES),
             pictures: self.pictures.as_ref().map(write_pictures),
             pictures_ack: self.pictures_ack,
+            relays: self.relays.iter().take(MAX_RELAYS).map(write_relay).collect(),
+            round: self.round,
         }
         .encode_to_vec()
     }
@@ -140,9 +184,11 @@ impl Control {
         Some(Control {
             sender_key: read_optional_key(pb.sender_key.as_ref())?,
             key_ack: pb.key_ack.map(u8::try_from).transpose().ok()?,
-            candidates: read_addresses(&pb.candidates),
+            candidates: read_addresses(&pb.candidates, MAX_CANDIDATES),
             pictures: pb.pictures.map(read_pictures),
             pictures_ack: pb.pictures_ack,
+            relays: pb.relays.iter().take(MAX_RELAYS).filter_map(read_relay).collect(),
+            round: pb.round,
         })
     }
 }
@@ -172,6 +218,19 @@ fn read_pictures(pb: pb::Pictures) -> PictureState {
     }
 }
 
+fn write_relay(relay: &RelayOffer) -> pb::Relay {
+    let addresses = write_addresses(&relay.addresses, MAX_RELAY_ADDRESSES);
+    pb::Relay { addresses, id: relay.id.to_vec(), key: relay.key.to_vec() }
+}
+
+fn read_relay(pb: &pb::Relay) -> Option<RelayOffer> {
+    let mut addresses = read_addresses(&pb.addresses, MAX_RELAY_ADDRESSES);
+    addresses.retain(|a| crate::path::may_ask(*a));
+    let id: [u8; TAG] = pb.id.as_slice().try_into().ok()?;
+    let key = pb.key.as_slice().try_into().ok()?;
+    (id.first() == Some(&SPLICED) && !addresses.is_empty()).then_some(RelayOffer { addresses, id, key })
+}
+
 fn write_key(key: &SenderKey) -> pb::SenderKey {
     pb::SenderKey { generation: key.generation.into(), secret: key.secret.to_vec() }
 }
@@ -189,28 +248,6 @@ fn read_key(key: &pb::SenderKey) -> Option<SenderKey> {
     Some(SenderKey { generation, secret: key.secret.as_slice().try_into().ok()? })
 }
 
-fn write_addresses(addresses: &[SocketAddr]) -> Vec<Vec<u8>> {
-    let bytes = |a: &SocketAddr| match a.ip() {
-        IpAddr::V4(ip) => [&ip.octets()[..], &a.port().to_be_bytes()].concat(),
-        IpAddr::V6(ip) => [&ip.octets()[..], &a.port().to_be_bytes()].concat(),
-    };
-    addresses.iter().take(MAX_CANDIDATES).map(bytes).collect()
-}
-
-/// Addresses of a length that this version does not know are left out.
-fn read_addresses(all: &[Vec<u8>]) -> Vec<SocketAddr> {
-    let one = |bytes: &Vec<u8>| {
-        let (ip, port) = bytes.split_last_chunk::<2>()?;
-        let ip = match ip.len() {
-            4 => IpAddr::from(<[u8; 4]>::try_from(ip).ok()?),
-            16 => IpAddr::from(<[u8; 16]>::try_from(ip).ok()?),
-            _ => return None,
-        };
-        Some(SocketAddr::new(ip.to_canonical(), u16::from_be_bytes(*port)))
-    };
-    all.iter().take(MAX_CANDIDATES).filter_map(one).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -226,6 +263,8 @@ mod tests {
             link_secret: Some(([2; 16], [3; 32])),
         };
         assert_eq!(Announcement::decode(&announcement.encode()), Some(announcement));
+        let offer = RelayOffer { addresses: candidates.clone(), id: [3; 8], key: [4; 32] };
+        let relays = vec![offer.clone()];
         let pictures = PictureState {
             serial: 7,
             on: [true, false],
@@ -237,9 +276,14 @@ mod tests {
             candidates,
             pictures: Some(pictures),
             pictures_ack: Some(6),
+            relays,
+            round: true,
         };
         assert_eq!(Control::decode(&control.encode()), Some(control));
         assert_eq!(Control::decode(&Control::default().encode()), Some(Control::default()));
+        // An id that packets of this port could not begin with is none.
+        let strange = Control { relays: vec![RelayOffer { id: [9; 8], ..offer }], ..Control::default() };
+        assert_eq!(Control::decode(&strange.encode()), Some(Control::default()));
         assert_eq!(Control::decode(&[0xff]), None);
         let high =
             Control { sender_key: Some(SenderKey { generation: 64, secret: [0; 32] }), ..Control::default() };

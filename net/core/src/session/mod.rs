@@ -31,6 +31,8 @@ use ahoy_base::{
     VideoTrack,
 };
 
+use crate::path::packet::{PACKET, TAG};
+use crate::path::{Agent, PathOutput};
 use crate::seal::control::OpenError;
 use crate::seal::handshake::SUITE;
 use crate::seal::media::{MediaOpener, MediaSealer, SenderKey, fits};
@@ -48,6 +50,7 @@ pub use crate::receive::ReceivedAudio;
 pub use crate::seal::handshake::{LocalIdentity, Role};
 pub use crate::transport::{Loss, RateFigures, Usage, VoicePlan};
 pub use links::{AddressKind, LinkFigures, LinkSide, NewLink, PathInfo, PathKind};
+pub use messages::RelayOffer;
 pub use pictures::PictureFigures;
 
 /// A session that is not secured by then is refused. A handshake is two round trips.
@@ -93,6 +96,19 @@ pub enum Input<'a> {
     Handshake(&'a [u8]),
     /// Our media addresses changed.
     Candidates(Vec<SocketAddr>),
+    /// The network changed under us, or we slept: paths are looked for anew.
+    NetworkChanged,
+    /// A packet with the session's tag ([`Output::Tag`]) came.
+    Packet {
+        /// From where.
+        from: SocketAddr,
+        /// All of it.
+        bytes: &'a [u8],
+    },
+    /// A relay lent us a splice; this is for the peer's end.
+    RelayLent(RelayOffer),
+    /// Our end of a splice is bound, and stood for by this address ([`crate::path::relayed`]).
+    RelayBound(SocketAddr),
     /// A link stands; its other end has proven to be the peer's device.
     LinkUp(NewLink),
     /// The hello of a link's other end.
@@ -168,10 +184,25 @@ pub enum Input<'a> {
 pub enum Output {
     /// Send as `Signal::Handshake`.
     Handshake(Vec<u8>),
-    /// Try to open links to these.
-    Dial(Vec<SocketAddr>),
     /// Try to open a link without UDP, of this kind.
     DialWithoutUdp(PathKind),
+    /// Try to open a link to this address, from which the peer answered.
+    Dial(SocketAddr),
+    /// Give [`Input::Packet`]s that carry this tag to this session.
+    Tag([u8; TAG]),
+    /// Send this from the media port.
+    Packet {
+        /// Where to.
+        to: SocketAddr,
+        /// All of it.
+        bytes: [u8; PACKET],
+    },
+    /// The peer is at that address: take links from there.
+    Welcome(SocketAddr),
+    /// The peer sees us at that address.
+    SeenAs(SocketAddr),
+    /// Bind this end of a splice.
+    UseRelay(RelayOffer),
     /// Say this on a link's first stream.
     LinkHello {
         /// Its number.
@@ -242,7 +273,9 @@ pub enum WakeReason {
     KeepAlive,
     /// The path may be lost by then.
     Liveness,
-    /// Addresses are tried again.
+    /// The peer's addresses are asked.
+    Probe,
+    /// A link without UDP is tried.
     Dial,
     /// A key is due to change, or waits for its ack.
     Key,
@@ -378,6 +411,9 @@ pub struct Session {
     role: Role,
     keys: Keys,
     links: Links,
+    paths: Agent,
+    /// Offers that the peer was not told of yet: there are no keys to tell it under.
+    relays: Vec<RelayOffer>,
     sealer: Option<MediaSealer>,
     opener: MediaOpener,
     voice: Voice,
@@ -419,6 +455,8 @@ impl Session {
         let mut session = Session {
             role,
             links: Links::new(),
+            paths: Agent::new(role),
+            relays: Vec::new(),
             keys: Keys::new(now, config),
             sealer: None,
             opener: MediaOpener::default(),
@@ -445,6 +483,11 @@ impl Session {
         match input {
             Input::Handshake(bytes) => self.on_handshake(now, bytes),
             Input::Candidates(ours) => self.keys.tell_candidates(&ours),
+            Input::NetworkChanged => self.paths.restart(now),
+            Input::Packet { from, bytes } => self.paths.on_packet(now, from, bytes),
+            Input::RelayLent(offer) if self.relays.len() < messages::MAX_RELAYS => self.relays.push(offer),
+            Input::RelayLent(_) => {}
+            Input::RelayBound(address) => self.paths.learn(now, [address]),
             Input::LinkUp(new) => {
                 if let Some(why) = self.links.add(now, new) {
                     self.outputs.push_back(Output::CloseLink { link: new.link, why });
@@ -453,7 +496,7 @@ impl Session {
             Input::LinkHello { link, bytes } => self.links.on_hello(link, bytes),
             Input::LinkRtt { link, rtt } => self.links.on_rtt(link, rtt),
             Input::LinkMarks { link, marks } => self.links.on_marks(now, link, marks),
-            Input::LinkDown { link } => self.links.remove(now, link),
+            Input::LinkDown { link } => self.links.remove(link),
             Input::Datagram { link, bytes } => self.on_datagram(now, link, bytes),
             Input::Audio(frame) => self.on_audio(now, frame),
             Input::TrackOn { track, on } => self.on_track(now, track, on),
@@ -606,8 +649,11 @@ impl Session {
         {
             self.use_key(&key);
         }
-        if !control.candidates.is_empty() {
-            self.links.learn(now, &control.candidates);
+        // What stands for a splice of ours is nothing that the peer could know.
+        self.paths.learn(now, control.candidates.into_iter().filter(|a| !crate::path::is_relayed(*a)));
+        control.relays.into_iter().for_each(|offer| self.outputs.push_back(Output::UseRelay(offer)));
+        if control.round {
+            self.paths.on_round(now);
         }
     }
 
@@ -658,6 +704,8 @@ impl Session {
     /// When the chosen link stops answering, what it was given last goes over the standby too.
     fn repeat_in_doubt(&mut self, now: Moment) {
         let Some((since, standby)) = self.links.new_doubt(now) else { return };
+        self.paths.restart(now);
+        let Some(standby) = standby else { return };
         for (header, sealed) in self.voice.since(since) {
             self.transmit(now, standby, |link_seq| {
                 Datagram::Media { link_seq, header, sealed: &sealed }.encode()
@@ -682,6 +730,28 @@ impl Session {
                 self.transmit(now, link, |link_seq| Datagram::Control { link_seq, sealed: &sealed }.encode())
             }
             None => self.outputs.push_back(Output::Handshake(self.keys.wrap(&sealed))),
+        }
+    }
+
+    /// Over signalling and every link: either may be broken, and what is said twice does no harm.
+    fn send_everywhere(&mut self, now: Moment, control: &Control) {
+        let links = self.links.admitted();
+        links.into_iter().map(Some).chain([None]).for_each(|way| self.send_control(now, way, control));
+    }
+
+    /// Looks for paths, and does what that takes.
+    fn follow_agent(&mut self, now: Moment) {
+        self.paths.on_time(now, &self.links.routes(now));
+        while let Some(output) = self.paths.poll() {
+            match output {
+                PathOutput::Send(to, bytes) => self.outputs.push_back(Output::Packet { to, bytes }),
+                PathOutput::Dial(address) => self.outputs.push_back(Output::Dial(address)),
+                PathOutput::Welcome(address) => self.outputs.push_back(Output::Welcome(address)),
+                PathOutput::SeenAs(address) => self.outputs.push_back(Output::SeenAs(address)),
+                PathOutput::Round => {
+                    self.send_everywhere(now, &Control { round: true, ..Control::default() })
+                }
+            }
         }
     }
 
@@ -715,8 +785,14 @@ impl Session {
                 KeysOutput::Send(bytes) => self.outputs.push_back(Output::Handshake(bytes)),
                 KeysOutput::OurKey(key) => self.use_key(&key),
                 KeysOutput::TheirKey(key) => self.add_their_key(&key),
-                KeysOutput::TheirCandidates(addresses) => self.links.learn(now, &addresses),
-                KeysOutput::LinkSecret { id, key } => self.links.set_secret(id, key),
+                KeysOutput::TheirCandidates(addresses) => {
+                    self.paths.learn(now, addresses.into_iter().filter(|a| !crate::path::is_relayed(*a)));
+                }
+                KeysOutput::LinkSecret { id, key } => {
+                    self.links.set_secret(id, key);
+                    let tag = self.paths.set_secret(now, &key);
+                    self.outputs.push_back(Output::Tag(tag));
+                }
                 KeysOutput::Secured => {
                     self.stats.handshakes += 1;
                     if self.phase == Phase::Securing {
@@ -744,7 +820,11 @@ impl Session {
             self.send_control(now, link, &control);
         }
         if let Some(candidates) = self.keys.candidates_to_tell() {
-            self.send_control(now, None, &Control { candidates, ..Control::default() });
+            self.send_everywhere(now, &Control { candidates, ..Control::default() });
+        }
+        if self.phase != Phase::Securing && !self.relays.is_empty() {
+            let relays = std::mem::take(&mut self.relays);
+            self.send_everywhere(now, &Control { relays, ..Control::default() });
         }
         while let Some((header, sealed)) = self.voice.take_due(now) {
             self.stats.audio_again += 1;
@@ -761,6 +841,7 @@ impl Session {
         }
         self.pictures_on_time(now);
         self.follow_path(now);
+        self.follow_agent(now);
         let quiet = self.links.quiet(now);
         if !quiet.is_empty()
             && let Some(sealed) = self.keys.seal(&Control::default().encode())
@@ -782,6 +863,7 @@ impl Session {
             (Phase::Ready, false) => {
                 self.phase = Phase::Secured;
                 self.path = None;
+                self.paths.restart(now);
                 self.tell(SessionEvent::Lost);
             }
             (Phase::Securing | Phase::Refused, _) | (Phase::Secured, false) | (Phase::Ready, true) => {}
@@ -809,6 +891,7 @@ impl Session {
             (NEVER, WakeReason::Nothing),
             (alive, WakeReason::KeepAlive),
             (liveness, WakeReason::Liveness),
+            (self.paths.due(), WakeReason::Probe),
             (self.links.dial_at(), WakeReason::Dial),
             (self.voice.due().unwrap_or(NEVER), WakeReason::Again),
             (self.links.report_at(), WakeReason::Report),

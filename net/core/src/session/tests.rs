@@ -36,12 +36,20 @@ struct Pair {
     /// Who tried what.
     without_udp: Vec<(usize, PathKind)>,
     link_up: bool,
+    /// Where probes went.
+    asked: Vec<SocketAddr>,
+    offered: [Vec<RelayOffer>; 2],
 }
 
 enum Air {
     Handshake(Vec<u8>),
     Hello(Vec<u8>),
     Datagram(Vec<u8>),
+    Packet(Vec<u8>),
+}
+
+fn host(who: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, who as u8 + 1], 5_000))
 }
 
 /// A packet that says it is one hybrid frame of 20 ms (RFC 6716, 3.1).
@@ -88,6 +96,8 @@ impl Pair {
             dials: 0,
             without_udp: Vec::new(),
             link_up: false,
+            asked: Vec::new(),
+            offered: [Vec::new(), Vec::new()],
         }
     }
 
@@ -102,8 +112,16 @@ impl Pair {
                     }
                 }
                 Output::DialWithoutUdp(kind) => self.without_udp.push((who, kind)),
-                Output::Dial(addresses) => {
-                    assert!(!addresses.is_empty() && addresses.len() <= 16);
+                Output::Packet { to, bytes } => {
+                    self.asked.push(to);
+                    if self.path && to == host(other) {
+                        self.send(other, Air::Packet(bytes.to_vec()));
+                    }
+                }
+                Output::Tag(_) | Output::Welcome(_) | Output::SeenAs(_) => {}
+                Output::UseRelay(offer) => self.offered[who].push(offer),
+                Output::Dial(address) => {
+                    assert_eq!((who, address), (0, host(1)), "the initiator dials what answered");
                     self.dials += 1;
                     if self.path && !self.link_up {
                         self.raise_link();
@@ -134,7 +152,9 @@ impl Pair {
         for (who, side) in [(0, LinkSide::Dialer), (1, LinkSide::Acceptor)] {
             let remote = format!("10.0.0.{}:5000", 2 - who).parse().unwrap();
             let kind = PathKind::Direct;
-            let new = NewLink { link: LINK, kind, side, remote, exporter: [9; 32], max_datagram: 1_200 };
+            let route = remote;
+            let new =
+                NewLink { link: LINK, kind, side, remote, route, exporter: [9; 32], max_datagram: 1_200 };
             self.sessions[who].handle(self.now, Input::LinkUp(new));
             self.sessions[who].handle(self.now, Input::LinkRtt { link: LINK, rtt: self.delay * 2 });
         }
@@ -178,6 +198,7 @@ impl Pair {
                     Air::Handshake(bytes) => Input::Handshake(bytes),
                     Air::Hello(bytes) => Input::LinkHello { link: LINK, bytes },
                     Air::Datagram(bytes) => Input::Datagram { link: LINK, bytes },
+                    Air::Packet(bytes) => Input::Packet { from: host(1 - to), bytes },
                 };
                 self.sessions[to].handle(self.now, input);
             }
@@ -357,6 +378,7 @@ fn a_link_without_the_sessions_secret_is_closed() {
         kind: PathKind::Direct,
         side: LinkSide::Acceptor,
         remote: "10.0.0.1:5000".parse().unwrap(),
+        route: "10.0.0.1:5000".parse().unwrap(),
         exporter: [9; 32],
         max_datagram: 1_200,
     });
@@ -381,9 +403,10 @@ fn a_lost_path_is_said_after_three_seconds_and_found_again() {
     for events in &pair.events {
         assert_eq!(events.iter().filter(|e| **e == SessionEvent::Lost).count(), 1);
     }
-    let dials = pair.dials;
-    pair.run(Duration::from_secs(5));
-    assert!((8..=14).contains(&(pair.dials - dials)), "once a second each: {}", pair.dials - dials);
+    let asked = pair.asked.len();
+    pair.run(Duration::from_secs(6));
+    let asked = pair.asked.len() - asked;
+    assert!((40..=56).contains(&asked), "eight in two seconds each: {asked}");
     pair.path = true;
     for who in 0..2 {
         pair.sessions[who].handle(pair.now, Input::LinkDown { link: LINK });
@@ -475,10 +498,44 @@ fn a_capture_that_begins_anew_uses_no_number_twice() {
 #[test]
 fn changed_addresses_are_told() {
     let mut pair = Pair::ready(17);
-    let dials = pair.dials;
-    pair.input(0, Input::Candidates(vec!["10.0.0.77:5000".parse().unwrap()]));
+    let new = "10.0.0.77:5000".parse().unwrap();
+    pair.input(0, Input::Candidates(vec![new]));
     pair.run(Duration::from_millis(50));
-    assert_eq!(pair.dials - dials, 1, "the other side tries the new address");
+    assert!(pair.asked.contains(&new), "the other side tries the new address");
+}
+
+#[test]
+fn a_relay_is_offered_once_there_are_keys_and_what_stands_for_it_is_asked() {
+    let mut pair = Pair::new(21);
+    let offer = RelayOffer { addresses: vec!["9.9.9.9:9".parse().unwrap()], id: [3; 8], key: [1; 32] };
+    pair.sessions[1].handle(pair.now, Input::RelayLent(offer.clone()));
+    pair.run(Duration::from_millis(200));
+    assert_eq!(pair.offered[0], [offer.clone()]);
+    let splice = crate::path::relayed(5);
+    pair.input(0, Input::RelayBound(splice));
+    assert!(pair.asked.contains(&splice));
+    // A later one goes over the link too, should signalling be gone.
+    pair.stream = false;
+    pair.input(1, Input::RelayLent(RelayOffer { id: [3, 1, 1, 1, 1, 1, 1, 1], ..offer }));
+    pair.run(Duration::from_millis(50));
+    assert_eq!(pair.offered[0].len(), 2);
+    // What the peer says is not taken for a splice of ours.
+    pair.asked.clear();
+    pair.input(1, Input::Candidates(vec![crate::path::relayed(6)]));
+    pair.run(Duration::from_millis(50));
+    assert!(!pair.asked.contains(&crate::path::relayed(6)));
+}
+
+#[test]
+fn a_changed_network_starts_a_round_on_both_sides() {
+    let mut pair = Pair::ready(22);
+    pair.run(Duration::from_secs(5));
+    pair.asked.clear();
+    pair.run(Duration::from_secs(5));
+    assert_eq!(pair.asked, [], "all is well");
+    pair.input(1, Input::NetworkChanged);
+    pair.run(Duration::from_millis(50));
+    assert!(pair.asked.contains(&host(0)) && pair.asked.contains(&host(1)));
 }
 
 #[test]
