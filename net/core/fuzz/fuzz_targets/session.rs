@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 
 use ahoy_base::{LinkId, Moment, PeerId};
-use ahoy_net_core::session::{Input, LinkSide, LocalIdentity, Output, Role, Session, SessionConfig};
+use ahoy_net_core::session::{
+    Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -21,13 +23,16 @@ fuzz_target!(|bytes: &[u8]| {
     let mut session = Session::new(now, config);
     let link = LinkId::new(7);
     let remote = SocketAddr::from(([127, 0, 0, 1], 9));
-    session.handle(now, Input::LinkUp { link, side: LinkSide::Dialer, remote, exporter: [8; 32], max_datagram: 1_200 });
+    let (kind, side, route) = (PathKind::Direct, LinkSide::Dialer, remote);
+    let new = NewLink { link, kind, side, remote, route, exporter: [8; 32], max_datagram: 1_200 };
+    session.handle(now, Input::LinkUp(new));
     for piece in bytes.chunks(64) {
         now = now + std::time::Duration::from_millis(50);
         match piece.first().map(|b| b >> 6) {
             Some(0) => session.handle(now, Input::Handshake(piece)),
             Some(1) => session.handle(now, Input::LinkHello { link, bytes: piece }),
             Some(2) => session.handle(now, Input::Datagram { link, bytes: piece }),
+            Some(3) if piece.len() == 64 => session.handle(now, Input::Packet { from: remote, bytes: piece }),
             _ => session.handle(now, Input::Wake),
         }
         while !matches!(session.poll(), Output::Wake { .. }) {}

@@ -1,0 +1,16 @@
+// The fixed part of the matrix: a few pairs of networks, each with its path, and what happens under a running call. All
+// of it: `cargo xtask matrix`.
+import { test } from 'node:test'
+import { impossible } from './lib/lab.mjs'
+import { pair } from './lib/matrix.mjs'
+
+const why = impossible()
+if (why) console.log(`# networks are not tested: ${why}`)
+const skip = why ?? false
+
+for (const [one, other] of [['open', 'port'], ['port', 'port'], ['address', 'symmetric'], ['symmetric', 'symmetric'], ['double', 'carrier']]) {
+  test(`${one} and ${other} talk, directly if they can`, { skip }, async (t) => {
+    const { kind, first, dialled } = await pair(one, other, 'ahoy-p')
+    t.diagnostic(`${kind}, first ${first}, ${Math.round(dialled)} ms from dial to sound`)
+  })
+}
