@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Depends {
     /// Endpoint-independent.
-    OnNothing,
+    Nothing,
     /// Address-dependent.
-    OnAddress,
+    Address,
     /// Address- and port-dependent.
-    OnPort,
+    Port,
 }
-use Depends::{OnAddress, OnNothing, OnPort};
+use Depends::{Address, Nothing, Port};
 
 #[derive(Clone, Copy, Debug)]
 struct Nat {
@@ -27,17 +27,17 @@ struct Nat {
     expiry: Duration,
 }
 
-const CONE: Nat = Nat { mapping: OnNothing, filtering: OnNothing, expiry: Duration::from_secs(120) };
-const RESTRICTED: Nat = Nat { filtering: OnAddress, ..CONE };
-const PORT_RESTRICTED: Nat = Nat { filtering: OnPort, ..CONE };
-const SYMMETRIC: Nat = Nat { mapping: OnPort, filtering: OnPort, ..CONE };
+const CONE: Nat = Nat { mapping: Nothing, filtering: Nothing, expiry: Duration::from_secs(120) };
+const RESTRICTED: Nat = Nat { filtering: Address, ..CONE };
+const PORT_RESTRICTED: Nat = Nat { filtering: Port, ..CONE };
+const SYMMETRIC: Nat = Nat { mapping: Port, filtering: Port, ..CONE };
 const CARRIER: Nat = Nat { expiry: Duration::from_secs(10), ..PORT_RESTRICTED };
 
 fn shares(depends: Depends, a: SocketAddr, b: SocketAddr) -> bool {
     match depends {
-        OnNothing => true,
-        OnAddress => a.ip() == b.ip(),
-        OnPort => a == b,
+        Nothing => true,
+        Address => a.ip() == b.ip(),
+        Port => a == b,
     }
 }
 
@@ -89,22 +89,21 @@ fn direct_is_possible(a: &[Nat], b: &[Nat]) -> bool {
         // No box at all: whoever knows the address gets in, and answers get out.
         (None, _) | (_, None) => true,
         // Both outside addresses are the ones that were told, so each side's filter opens towards them.
-        (Some(OnNothing), Some(OnNothing)) => true,
+        (Some(Nothing), Some(Nothing)) => true,
         // One side comes from a port that nobody could know: the other's filter must not look at ports.
-        (Some(OnNothing), Some(_)) => filtering(a) < Some(OnPort),
-        (Some(_), Some(OnNothing)) => filtering(b) < Some(OnPort),
+        (Some(Nothing), Some(_)) => filtering(a) < Some(Port),
+        (Some(_), Some(Nothing)) => filtering(b) < Some(Port),
         // Both do. One may still be asked at its old port, if it lets everybody in, and ask back from a new one, if the
         // other looks at addresses alone.
         (Some(one), Some(other)) => {
             let meets = |lets_in: &[Nat], mapping: Depends, filter: &[Nat]| {
-                filtering(lets_in) == Some(OnNothing) && mapping < OnPort && filtering(filter) < Some(OnPort)
+                filtering(lets_in) == Some(Nothing) && mapping < Port && filtering(filter) < Some(Port)
             };
             meets(a, other, b) || meets(b, one, a)
         }
     }
 }
 
-#[derive(Clone)]
 enum Air {
     Packet(Vec<u8>),
     Dial,
@@ -259,12 +258,13 @@ impl World {
             let side = &mut self.sides[who];
             let inside = side.boxes.iter_mut().rev().try_fold(to, |to, boxed| boxed.back(now, from, to));
             if inside == Some(side.host) {
-                let (from, what) = match what.clone() {
-                    Air::Packet(bytes) if from == relay => (relayed(1), Air::Packet(bytes[TAG..].to_vec())),
-                    what if from == relay => (relayed(1), what),
-                    what => (from, what),
+                return match what {
+                    Air::Packet(bytes) if from == relay => {
+                        self.take(who, relayed(1), Air::Packet(bytes[TAG..].to_vec()))
+                    }
+                    Air::Dial | Air::Taken if from == relay => self.take(who, relayed(1), what),
+                    Air::Packet(_) | Air::Dial | Air::Taken => self.take(who, from, what),
                 };
-                return self.take(who, from, what);
             }
         }
     }
@@ -335,8 +335,8 @@ fn cells() -> Vec<(&'static str, Vec<Nat>)> {
         ("address-restricted", vec![RESTRICTED]),
         ("port-restricted", vec![PORT_RESTRICTED]),
         ("symmetric", vec![SYMMETRIC]),
-        ("symmetric that lets everybody in", vec![Nat { filtering: OnNothing, ..SYMMETRIC }]),
-        ("address-dependent both ways", vec![Nat { mapping: OnAddress, filtering: OnAddress, ..CONE }]),
+        ("symmetric that lets everybody in", vec![Nat { filtering: Nothing, ..SYMMETRIC }]),
+        ("address-dependent both ways", vec![Nat { mapping: Address, filtering: Address, ..CONE }]),
         ("double", vec![PORT_RESTRICTED, RESTRICTED]),
         ("carrier", vec![PORT_RESTRICTED, CARRIER]),
         ("behind a symmetric carrier", vec![CONE, SYMMETRIC]),

@@ -510,7 +510,7 @@ fn a_relay_is_offered_once_there_are_keys_and_what_stands_for_it_is_asked() {
     let offer = RelayOffer { addresses: vec!["9.9.9.9:9".parse().unwrap()], id: [3; 8], key: [1; 32] };
     pair.sessions[1].handle(pair.now, Input::RelayLent(offer.clone()));
     pair.run(Duration::from_millis(200));
-    assert_eq!(pair.offered[0], [offer.clone()]);
+    assert_eq!(pair.offered[0], std::slice::from_ref(&offer));
     let splice = crate::path::relayed(5);
     pair.input(0, Input::RelayBound(splice));
     assert!(pair.asked.contains(&splice));
