@@ -419,6 +419,7 @@ impl Driver {
                 Output::SeenAs(address) => self.net.seen_as(address),
                 Output::UseRelay(offer) if self.relays.len() < MAX_RELAYS => self.bind(offer),
                 Output::UseRelay(_) => {}
+                Output::BindRelays => self.net.bind_relays_again(),
                 Output::LinkHello { link, bytes } => self.send_hello(link, bytes),
                 Output::CloseLink { link, why } => {
                     if let Some(link) = self.links.remove(&link) {

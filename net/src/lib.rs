@@ -175,8 +175,8 @@ pub struct Net {
     lanes: lanes::Lanes,
     streams: libp2p_stream::Control,
     lenders: swarm::Lenders,
-    /// Counts changes of the network.
-    changed: watch::Receiver<u64>,
+    /// Counts moments at which relays may not know us any more.
+    changed: Arc<watch::Sender<u64>>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -229,8 +229,8 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
             }
         }
     }));
-    let (count, changed) = watch::channel(0);
-    tasks.push(tokio::spawn(tell_changes(media.clone(), commands.clone(), events, count)));
+    let changed = Arc::new(watch::Sender::new(0));
+    tasks.push(tokio::spawn(tell_changes(media.clone(), commands.clone(), events, changed.clone())));
     let tasks = Arc::new(Mutex::new(tasks));
     Ok((Net { own, commands, outlets, media, lanes, streams, lenders, changed, tasks }, events_in))
 }
@@ -239,7 +239,7 @@ async fn tell_changes(
     media: quic_endpoint::Media,
     commands: mpsc::Sender<swarm::Command>,
     events: mpsc::Sender<NetEvent>,
-    count: watch::Sender<u64>,
+    count: Arc<watch::Sender<u64>>,
 ) {
     let mut changes = changes::Changes::new();
     loop {
@@ -384,12 +384,17 @@ impl Net {
         relay::ask(self.streams.clone(), relay).await
     }
 
+    /// Binds all ends of splices again, at once: a NAT on the way may have forgotten us.
+    pub fn bind_relays_again(&self) {
+        self.changed.send_modify(|n| *n += 1);
+    }
+
     /// Binds an end of a splice, ours or one that a peer offered.
     ///
     /// # Errors
     /// When the relay does not answer within 3 s.
     pub async fn bind_relay(&self, offer: RelayOffer) -> Result<RelayPath, RelayError> {
-        let path = relay::bind(self.media.port().clone(), offer, self.changed.clone()).await?;
+        let path = relay::bind(self.media.port().clone(), offer, self.changed.subscribe()).await?;
         if let Some(seen) = path.seen() {
             self.media.seen_as(seen);
         }

@@ -2,7 +2,7 @@
 // of it: `cargo xtask matrix`.
 import { test } from 'node:test'
 import { impossible } from './lib/lab.mjs'
-import { pair } from './lib/matrix.mjs'
+import { happens, pair } from './lib/matrix.mjs'
 
 const why = impossible()
 if (why) console.log(`# networks are not tested: ${why}`)
@@ -12,5 +12,11 @@ for (const [one, other] of [['open', 'port'], ['port', 'port'], ['address', 'sym
   test(`${one} and ${other} talk, directly if they can`, { skip }, async (t) => {
     const { kind, first, dialled } = await pair(one, other, 'ahoy-p')
     t.diagnostic(`${kind}, first ${first}, ${Math.round(dialled)} ms from dial to sound`)
+  })
+}
+
+for (const name of ['cable out, another path stands', 'address renumbered']) {
+  test(`a call goes on: ${name}`, { skip }, async (t) => {
+    t.diagnostic(`${await happens(name, 'ahoy-p')} ms without sound`)
   })
 }

@@ -1,4 +1,4 @@
-//! The one door for developers: `cargo xtask run | test | lint | e2e | bench | release`.
+//! The one door for developers: `cargo xtask run | test | lint | e2e | matrix | bench | release`.
 
 mod install;
 mod shell;
@@ -14,6 +14,7 @@ cargo xtask run [-- OPTIONS]   install what is missing, build, start the daemon,
 cargo xtask test               install what the tests need, run every test
 cargo xtask lint               format, clippy, documentation, licences
 cargo xtask e2e [FILE]         only the tests with real browsers
+cargo xtask matrix [CELL…]     calls between all kinds of networks, in network namespaces; which path each took, and how soon
 cargo xtask bench              figures of a voice call between two daemons, on standard output
 cargo xtask release            the binary that is given to people, in target/dist";
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Some("test") => test(),
         Some("lint") => lint(),
         Some("e2e") => e2e(rest),
+        Some("matrix") => matrix(rest),
         Some("bench") => bench(),
         Some("release") => release(),
         Some(_) | None => {
@@ -78,7 +80,15 @@ fn webui() -> Result<()> {
 }
 
 fn e2e(files: &[String]) -> Result<()> {
-    install::ensure(&[Need::Build, Need::Node, Need::Browsers, Need::Sound, Need::Network, Need::Screen])?;
+    install::ensure(&[
+        Need::Build,
+        Need::Node,
+        Need::Browsers,
+        Need::Sound,
+        Need::Network,
+        Need::Python,
+        Need::Screen,
+    ])?;
     Step::cargo(&["build", "--package", "ahoy"]).run()?;
     npm("tests/e2e")?;
     let all = shell::files("tests/e2e", ".test.mjs")?;
@@ -96,6 +106,13 @@ fn e2e(files: &[String]) -> Result<()> {
         bail!("failed: {}", failed.join(" "));
     }
     Ok(())
+}
+
+/// All cells of the matrix, or those that are named. The fixed part of it is one of the tests.
+fn matrix(cells: &[String]) -> Result<()> {
+    install::ensure(&[Need::Build, Need::Node, Need::Network, Need::Python])?;
+    Step::cargo(&["build", "--package", "ahoy"]).run()?;
+    Step::new("node").args(["matrix.mjs"]).args(cells.iter().map(String::as_str)).within("tests/e2e").run()
 }
 
 fn lint() -> Result<()> {

@@ -44,8 +44,8 @@ pub const RING_TIME: Duration = Duration::from_secs(45);
 pub(crate) const RING_MS: u64 = 45_000;
 /// How long an answered call may take to get keys and a link.
 pub const CONNECT_TIME: Duration = Duration::from_secs(20);
-/// How long a seat is held for a peer that is not heard.
-pub const SEAT_TIME: Duration = Duration::from_secs(60);
+/// How long a seat is held for a peer that is not heard: a lid that was closed for two minutes, and the way back.
+pub const SEAT_TIME: Duration = Duration::from_secs(180);
 /// How long a rejoin is tried.
 pub const REJOIN_TIME: Duration = Duration::from_secs(30);
 /// [`REJOIN_TIME`] as it travels in an offer.

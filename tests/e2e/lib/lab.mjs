@@ -115,7 +115,15 @@ export class Lab {
       const outer = level + 1 === boxes.length
       const space = this.space(`${name}-box${level}`)
       const net = level === 0 ? `192.168.${n}` : `100.64.${n}`
-      this.wire(space, 'lan', `${net}.1/24`, below, device, level === 0 ? `${net}.2/24` : `${net}.3/24`)
+      if (level === 0) {
+        // A switch, so that others can plug in.
+        ip('-n', space, 'link', 'add', 'lan', 'type', 'bridge')
+        ip('-n', space, 'addr', 'add', `${net}.1/24`, 'dev', 'lan')
+        ip('-n', space, 'link', 'set', 'lan', 'up')
+        this.plug(space, below, device, `${net}.2/24`)
+      } else {
+        this.wire(space, 'lan', `${net}.1/24`, below, device, `${net}.3/24`)
+      }
       ip('-n', below, 'route', 'add', 'default', 'via', `${net}.1`)
       const outside = outer ? `20.0.${n}.2` : `100.64.${n}.2`
       await this.box(space, box, outside)
@@ -127,6 +135,31 @@ export class Lab {
       }
       ;[below, device] = [space, 'wan']
     }
+    return host
+  }
+
+  /** Plugs a host into a box's switch. */
+  plug(box, host, device, address) {
+    this.ports = (this.ports ?? 0) + 1
+    this.wire(box, `port${this.ports}`, undefined, host, device, address)
+    ip('-n', box, 'link', 'set', `port${this.ports}`, 'master', 'lan')
+  }
+
+  /** A second host at site `name`. */
+  neighbour(name, n, site) {
+    const host = this.space(name)
+    this.plug(`${this.prefix}-${site}-box0`, host, 'lan', `192.168.${n}.3/24`)
+    ip('-n', host, 'route', 'add', 'default', 'via', `192.168.${n}.1`)
+    return host
+  }
+
+  /** A host with IPv6 alone, that everybody reaches. */
+  v6site(name, n) {
+    const host = this.space(name)
+    this.wire(this.router, `w${n}`, undefined, host, 'wan', undefined)
+    this.v6(this.router, `w${n}`, `2001:db8:${n}::1/64`)
+    this.v6(host, 'wan', `2001:db8:${n}::2/64`)
+    ip('-n', host, '-6', 'route', 'add', 'default', 'via', `2001:db8:${n}::1`)
     return host
   }
 
@@ -142,6 +175,7 @@ export class Lab {
     ip('-n', space, 'route', 'add', `${outside}/32`, 'dev', 'nat')
     const child = spawn('ip', ['netns', 'exec', space, 'python3', NATBOX, 'nat', outside, mapping, filtering, String(seconds)], { stdio: ['ignore', 'pipe', 'inherit'] })
     this.boxes.push(child)
+    child.space = space
     await new Promise((resolve, reject) => {
       child.stdout.once('data', resolve)
       child.once('exit', () => reject(new Error(`the box of ${space} did not start`)))
@@ -149,6 +183,12 @@ export class Lab {
     child.unref()
     child.stdout.unref()
     return child
+  }
+
+  /** Every box forgets its mappings. */
+  forget() {
+    // `ip netns exec` becomes the program it starts.
+    for (const box of this.boxes) box.kill('SIGUSR1')
   }
 
   ip(space, ...words) {

@@ -22,6 +22,8 @@ const MIN_GAIN: Duration = Duration::from_millis(5);
 const IPV6_BONUS: Duration = Duration::from_millis(3);
 /// Quiet beyond the signs of life that puts a link in doubt.
 const SILENCE: Duration = Duration::from_millis(250);
+/// Quiet while sound flows after which a standby link carries it too; longer than voice is ever apart.
+const LATE: Duration = Duration::from_millis(30);
 /// A frame is reported this soon after a round trip: reports come every 40 ms, and one may be lost.
 const REPORTED: Duration = Duration::from_millis(85);
 /// A doubtful link that was silent for so long gives the sound over; until then both carry it.
@@ -160,8 +162,12 @@ struct Link {
     sent_at: Moment,
     /// When the first frame went out that nothing was heard after.
     asked_at: Option<Moment>,
-    /// Whether [`Links::new_doubt`] has told of it.
-    doubted: bool,
+    /// Whether [`Links::newly_late`] has told of it.
+    told_late: bool,
+    /// Whether [`Links::newly_doubtful`] has told of it.
+    told_doubt: bool,
+    /// How far apart things come over it, smoothed.
+    interval: Duration,
     /// Genuine datagrams since the link began, or was last given up.
     proof: u32,
     rtt: Option<Duration>,
@@ -272,7 +278,9 @@ impl Links {
             heard_at: now,
             sent_at: now,
             asked_at: None,
-            doubted: false,
+            told_late: false,
+            told_doubt: false,
+            interval: FIRST_RTT,
             proof: 0,
             rtt: None,
             jitter: Duration::ZERO,
@@ -295,10 +303,11 @@ impl Links {
         }
     }
 
-    /// Where the QUIC links go that work, as far as is known; those that just came are taken to.
+    /// Where the QUIC links go that work, as far as is known: those that just came, and those in doubt for a moment, are
+    /// taken to.
     pub(super) fn routes(&self, now: Moment) -> Vec<SocketAddr> {
         let quic = |l: &&Link| matches!(l.kind, PathKind::Direct | PathKind::Relay);
-        self.links.values().filter(quic).filter(|l| !l.is_doubtful(now)).map(|l| l.route).collect()
+        self.links.values().filter(quic).filter(|l| !l.is_silent(now)).map(|l| l.route).collect()
     }
 
     pub(super) fn set_secret(&mut self, id: [u8; 16], key: [u8; 32]) {
@@ -455,7 +464,7 @@ impl Links {
             && before != chosen.id
         {
             on.push(before);
-        } else if chosen.is_doubtful(now) {
+        } else if chosen.is_late(now) {
             on.extend(self.standby(now));
         }
         on
@@ -467,15 +476,21 @@ impl Links {
         others.min_by_key(|l| l.score(now)).map(|l| l.id)
     }
 
-    /// The chosen link just stopped answering, told once: since when nothing is known of what it was given, and what
-    /// could carry that too.
-    pub(super) fn new_doubt(&mut self, now: Moment) -> Option<(Moment, Option<LinkId>)> {
+    /// Something of the chosen link is late, told once: since when nothing is known of what it was given, and what could
+    /// carry that too.
+    pub(super) fn newly_late(&mut self, now: Moment) -> Option<(Moment, LinkId)> {
+        let standby = self.standby(now)?;
         let chosen = self.chosen.and_then(|id| self.links.get_mut(&id))?;
+        let late = chosen.is_late(now);
+        let new = late && !std::mem::replace(&mut chosen.told_late, late);
+        new.then(|| (chosen.asked_at.unwrap_or(chosen.heard_at), standby))
+    }
+
+    /// The chosen link became doubtful; told once.
+    pub(super) fn newly_doubtful(&mut self, now: Moment) -> bool {
+        let Some(chosen) = self.chosen.and_then(|id| self.links.get_mut(&id)) else { return false };
         let doubtful = chosen.is_doubtful(now);
-        let new = doubtful && !std::mem::replace(&mut chosen.doubted, doubtful);
-        chosen.doubted = doubtful;
-        let since = chosen.asked_at.unwrap_or(chosen.heard_at);
-        new.then(|| (since, self.standby(now)))
+        doubtful && !std::mem::replace(&mut chosen.told_doubt, doubtful)
     }
 
     pub(super) fn is_alive(&self, now: Moment) -> bool {
@@ -628,9 +643,18 @@ struct Score {
 impl Link {
     /// Something genuine came over it.
     fn hear(&mut self, now: Moment) {
+        let apart = now.since(self.heard_at).min(FIRST_RTT);
+        self.interval = (self.interval * 7 + apart) / 8;
+        (self.told_late, self.told_doubt) = (false, false);
         self.heard_at = self.heard_at.max(now);
         self.asked_at = None;
         self.proof = self.proof.saturating_add(1);
+    }
+
+    /// Whether it would have brought something by now, if it went on as before: a standby costs little.
+    fn is_late(&self, now: Moment) -> bool {
+        let patience = LATE.max(self.interval * 3) + self.jitter * 4;
+        self.is_doubtful(now) || self.asked_at.is_some_and(|at| now.since(at) > patience)
     }
 
     /// Whether an answer is overdue.
@@ -638,6 +662,11 @@ impl Link {
         let rtt = self.rtt.unwrap_or(FIRST_RTT);
         let silent = now.since(self.heard_at) > KEEP_ALIVE + SILENCE.max(rtt * 3);
         silent || self.asked_at.is_some_and(|at| now.since(at) > REPORTED + rtt + self.jitter * 4)
+    }
+
+    /// Whether it is left for another.
+    fn is_silent(&self, now: Moment) -> bool {
+        self.is_doubtful(now) && now.since(self.heard_at) > MOVE_AFTER
     }
 
     /// Round trip, jitter, loss (10 ms a percent) and the handicap of its kind, as one figure.
@@ -657,7 +686,7 @@ impl Link {
         if self.id == chosen.id || self.is_doubtful(now) {
             return Against::Worse;
         }
-        if chosen.is_doubtful(now) && now.since(chosen.heard_at) > MOVE_AFTER {
+        if chosen.is_silent(now) {
             return Against::Saves;
         }
         let (old, new) = (chosen.cost(), self.cost());
@@ -806,30 +835,34 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_does_not_answer_is_doubted_within_a_tenth_of_a_second_and_left_soon() {
+    fn a_link_that_does_not_answer_is_helped_out_at_once_doubted_soon_and_left_then() {
         let mut links = with(&[PathKind::Direct, PathKind::Relay]);
         links.choose(at(0));
         links.on_rtt(A, Duration::from_millis(5));
         links.links.get_mut(&A).unwrap().jitter = Duration::ZERO;
         links.on_rtt(A, Duration::from_millis(5));
-        links.heard(at(1_000), A, 1, true);
-        links.heard(at(1_000), B, 1, false);
-        links.asked(at(1_010), A);
-        assert_eq!(links.send_on(at(1_090)), [A]);
-        assert_eq!((links.new_doubt(at(1_090)), links.send_on(at(1_105))), (None, vec![A, B]));
-        assert_eq!(links.new_doubt(at(1_105)), Some((at(1_010), Some(B))));
-        assert_eq!(links.new_doubt(at(1_115)), None, "told once");
-        links.heard(at(1_400), B, 2, false);
-        links.choose(at(1_499));
+        for n in 0..100u16 {
+            links.heard(at(10 * u64::from(n)), A, n, true);
+            links.heard(at(10 * u64::from(n)), B, n, false);
+        }
+        links.asked(at(1_000), A);
+        assert_eq!((links.send_on(at(1_029)), links.newly_late(at(1_029))), (vec![A], None));
+        assert_eq!(links.send_on(at(1_040)), [A, B]);
+        assert_eq!(links.newly_late(at(1_040)), Some((at(1_000), B)));
+        assert_eq!(links.newly_late(at(1_050)), None, "told once");
+        assert!(!links.newly_doubtful(at(1_085)));
+        assert!(links.newly_doubtful(at(1_100)) && !links.newly_doubtful(at(1_110)));
+        links.heard(at(1_400), B, 100, false);
+        links.choose(at(1_489));
         assert_eq!(links.chosen, Some(A));
-        links.choose(at(1_511));
+        links.choose(at(1_491));
         assert_eq!(links.chosen, Some(B));
         // Back again only when it has shown that it lives.
         for (n, ms) in (3_600..4_100).step_by(100).enumerate() {
-            links.heard(at(ms), B, 3 + n as u16, true);
+            links.heard(at(ms), B, 101 + n as u16, true);
             links.choose(at(ms));
             assert_eq!(links.chosen, Some(B), "{ms}");
-            links.heard(at(ms), A, 2 + n as u16, false);
+            links.heard(at(ms), A, 101 + n as u16, false);
         }
         links.choose(at(4_100));
         assert_eq!(links.chosen, Some(A));

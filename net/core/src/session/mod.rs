@@ -203,6 +203,8 @@ pub enum Output {
     SeenAs(SocketAddr),
     /// Bind this end of a splice.
     UseRelay(RelayOffer),
+    /// Bind all ends again, at once.
+    BindRelays,
     /// Say this on a link's first stream.
     LinkHello {
         /// Its number.
@@ -483,7 +485,7 @@ impl Session {
         match input {
             Input::Handshake(bytes) => self.on_handshake(now, bytes),
             Input::Candidates(ours) => self.keys.tell_candidates(&ours),
-            Input::NetworkChanged => self.paths.restart(now),
+            Input::NetworkChanged => self.look_for_paths(now),
             Input::Packet { from, bytes } => self.paths.on_packet(now, from, bytes),
             Input::RelayLent(offer) if self.relays.len() < messages::MAX_RELAYS => self.relays.push(offer),
             Input::RelayLent(_) => {}
@@ -701,16 +703,24 @@ impl Session {
         }
     }
 
-    /// When the chosen link stops answering, what it was given last goes over the standby too.
+    /// When something is late on the chosen link, what it was given last goes over the standby too; when the link becomes
+    /// doubtful, others are looked for.
     fn repeat_in_doubt(&mut self, now: Moment) {
-        let Some((since, standby)) = self.links.new_doubt(now) else { return };
-        self.paths.restart(now);
-        let Some(standby) = standby else { return };
+        if self.links.newly_doubtful(now) {
+            self.look_for_paths(now);
+        }
+        let Some((since, standby)) = self.links.newly_late(now) else { return };
         for (header, sealed) in self.voice.since(since) {
             self.transmit(now, standby, |link_seq| {
                 Datagram::Media { link_seq, header, sealed: &sealed }.encode()
             });
         }
+    }
+
+    /// A round of probes, and binds at relays: whatever fell silent, they may not know us where we are now.
+    fn look_for_paths(&mut self, now: Moment) {
+        self.paths.restart(now);
+        self.outputs.push_back(Output::BindRelays);
     }
 
     /// Takes over what the reports say: how voice is sent from here on.
@@ -863,7 +873,7 @@ impl Session {
             (Phase::Ready, false) => {
                 self.phase = Phase::Secured;
                 self.path = None;
-                self.paths.restart(now);
+                self.look_for_paths(now);
                 self.tell(SessionEvent::Lost);
             }
             (Phase::Securing | Phase::Refused, _) | (Phase::Secured, false) | (Phase::Ready, true) => {}

@@ -118,7 +118,7 @@ impl Pair {
                         self.send(other, Air::Packet(bytes.to_vec()));
                     }
                 }
-                Output::Tag(_) | Output::Welcome(_) | Output::SeenAs(_) => {}
+                Output::Tag(_) | Output::Welcome(_) | Output::SeenAs(_) | Output::BindRelays => {}
                 Output::UseRelay(offer) => self.offered[who].push(offer),
                 Output::Dial(address) => {
                     assert_eq!((who, address), (0, host(1)), "the initiator dials what answered");
