@@ -105,7 +105,7 @@ pub fn ended(reason: &EndReason, direction: Direction, name: &str) -> Words {
         ),
         (EndReason::Lost, _) => Words::new(
             format!("The connection to {name} was lost"),
-            "The call was kept open for a minute; nothing came back.",
+            "The call was kept open for three minutes; nothing came back.",
             "Check your network, then call again.",
         ),
         (EndReason::Offline, Direction::Outgoing) => Words::new(
