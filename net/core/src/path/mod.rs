@@ -365,8 +365,8 @@ impl Agent {
                 let in_vain = |dialled| answered.is_some_and(|at| at.since(dialled) > DIAL_ANEW);
                 r.dialled_at.is_some_and(|at| now.since(at) < DIAL_AGAIN && !in_vain(at))
             };
-            let dialled: Vec<SocketAddr> =
-                self.remotes.iter().filter(|r| under_way(r)).map(|r| r.address).collect();
+            let under_way = |r: &&Remote| under_way(r) && !links.contains(&r.address);
+            let dialled: Vec<SocketAddr> = self.remotes.iter().filter(under_way).map(|r| r.address).collect();
             let have: Vec<SocketAddr> = links.iter().copied().chain(dialled).collect();
             let direct: Vec<SocketAddr> = have.iter().copied().filter(|a| !is_relayed(*a)).collect();
             let relays = have.iter().filter(|a| is_relayed(**a)).count();

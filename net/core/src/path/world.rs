@@ -130,6 +130,9 @@ struct World {
     relay_lives: bool,
     random: u64,
     loss_percent: u64,
+    /// Another address of the second side, without a box before it.
+    second: Option<SocketAddr>,
+    from_second: bool,
 }
 
 const RELAY: &str = "9.9.9.9:443";
@@ -175,6 +178,8 @@ impl World {
             relay_lives: true,
             random,
             loss_percent,
+            second: None,
+            from_second: false,
         };
         world.introduce();
         world
@@ -220,7 +225,10 @@ impl World {
             (true, what) => (relay, what),
             (false, what) => (to, what),
         };
-        let from = self.outside(who, to);
+        let from = match self.second {
+            Some(second) if self.from_second && who == 1 && !is_relayed(to) && to != relay => second,
+            _ => self.outside(who, to),
+        };
         self.launch(from, to, what);
     }
 
@@ -251,6 +259,18 @@ impl World {
                     }
                 }
             }
+            return;
+        }
+        if self.second == Some(to) {
+            // Taken as if the question had come in by the first address; what is said back leaves by this one.
+            match what {
+                Air::Packet(bytes) => self.sides[1].agent.on_packet(self.now, from, &bytes),
+                Air::Dial => self.launch(to, from, Air::Taken),
+                Air::Taken => {}
+            }
+            self.from_second = true;
+            self.drain();
+            self.from_second = false;
             return;
         }
         for who in 0..2 {
@@ -396,6 +416,19 @@ fn an_answer_takes_one_round_trip_and_the_asking_ends() {
     world.run(Duration::from_secs(600));
     let more = world.sides[0].sent - sent;
     assert!((10..400).contains(&more), "{more} packets in ten minutes");
+}
+
+#[test]
+fn a_second_direct_way_is_kept_beside_the_first() {
+    let mut world = World::new(1, &[], &[PORT_RESTRICTED], 0);
+    let other: SocketAddr = "20.0.7.2:5000".parse().unwrap();
+    // Bob's other address leads to the same Bob: its packets arrive, and answers come from there.
+    world.second = Some(other);
+    let now = world.now;
+    world.sides[0].agent.learn(now, [other]);
+    world.run(Duration::from_secs(3));
+    let direct = world.sides[0].links.iter().filter(|a| !is_relayed(**a)).count();
+    assert_eq!(direct, 2, "{:?}", world.sides[0].links);
 }
 
 #[test]
