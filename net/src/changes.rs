@@ -1,8 +1,9 @@
 //! Notices that the network changed under us: addresses that come and go, and time that passed while we slept.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
+use ahoy_base::Moment;
 use futures::StreamExt;
 use if_watch::tokio::IfWatcher;
 
@@ -29,12 +30,15 @@ pub(crate) struct Changes {
     watcher: Option<IfWatcher>,
     known: Vec<IpAddr>,
     ticks: tokio::time::Interval,
-    at: (Instant, SystemTime),
+    clock: fn() -> Moment,
+    /// Milliseconds since 1970.
+    wall_ms: fn() -> u64,
+    at: (Moment, u64),
 }
 
 impl Changes {
     /// Starts to look. Must be called inside a tokio runtime.
-    pub(crate) fn new() -> Changes {
+    pub(crate) fn new(clock: fn() -> Moment, wall_ms: fn() -> u64) -> Changes {
         let watcher = IfWatcher::new().map_err(|error| {
             tracing::warn!(%error, "changes of network are noticed by silence alone");
         });
@@ -42,7 +46,9 @@ impl Changes {
             watcher: watcher.ok(),
             known: addresses::of_this_machine(),
             ticks: tokio::time::interval(TICK),
-            at: (Instant::now(), SystemTime::now()),
+            clock,
+            wall_ms,
+            at: (clock(), wall_ms()),
         }
     }
 
@@ -89,10 +95,9 @@ impl Changes {
     /// Whether more time passed since the last tick than a tick. The steady clock stands still while Linux sleeps, the
     /// other does not; a stopped process sees both run.
     fn slept(&mut self) -> bool {
-        let now = (Instant::now(), SystemTime::now());
+        let now = ((self.clock)(), (self.wall_ms)());
         let before = std::mem::replace(&mut self.at, now);
-        let steady = now.0.duration_since(before.0);
-        let wall = now.1.duration_since(before.1).unwrap_or_default();
-        steady.max(wall) > TICK + SLEPT
+        let wall = Duration::from_millis(now.1.saturating_sub(before.1));
+        now.0.since(before.0).max(wall) > TICK + SLEPT
     }
 }

@@ -230,18 +230,19 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
         }
     }));
     let changed = Arc::new(watch::Sender::new(0));
-    tasks.push(tokio::spawn(tell_changes(media.clone(), commands.clone(), events, changed.clone())));
+    let changes = changes::Changes::new(config.clock, config.reach.wall_ms);
+    tasks.push(tokio::spawn(tell_changes(changes, media.clone(), commands.clone(), events, changed.clone())));
     let tasks = Arc::new(Mutex::new(tasks));
     Ok((Net { own, commands, outlets, media, lanes, streams, lenders, changed, tasks }, events_in))
 }
 
 async fn tell_changes(
+    mut changes: changes::Changes,
     media: quic_endpoint::Media,
     commands: mpsc::Sender<swarm::Command>,
     events: mpsc::Sender<NetEvent>,
     count: Arc<watch::Sender<u64>>,
 ) {
-    let mut changes = changes::Changes::new();
     loop {
         let change = changes.next().await;
         tracing::info!(?change, "the network changed");
