@@ -71,7 +71,7 @@ test('two people see each other, one in Chromium and one in Firefox', async () =
 
   // A screen beside the faces.
   await annSees.press('s')
-  await annSees.click('.pop .item', '')
+  await annSees.click('.pop .item', 'testcard')
   await bobSees.sees('.share h2', 'Ann is presenting')
   await moves(bobSees, SHARE)
   await moves(bobSees, '.strip canvas.pic')

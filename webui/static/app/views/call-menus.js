@@ -39,7 +39,10 @@ export function ShareMenu({ view, call, onClose }) {
     void show(call, 'screen', id)
     onClose()
   }
-  const here = screens.filter((each) => each.kind !== 'browser')
+  const listed = screens.filter((each) => each.kind !== 'browser')
+  // What was chosen on the command line (a file, the test card) is in no list.
+  const named = ['default', 'null', 'browser', ''].includes(screen.id) || listed.some((each) => each.id === screen.id)
+  const here = named ? listed : [...listed, { id: screen.id, name: screen.id, kind: 'virtual' }]
   const item = (/** @type {{id: string, name: string, kind: string}} */ each) => html`<li key=${each.id}><button type="button" class="item" aria-pressed=${on && screen.id === each.id} onClick=${() => pick(each.id)}>
     <${Icon} name=${SHARE_ICONS[each.kind] ?? 'i-monitor'} /><span>${each.name}</span>${on && screen.id === each.id && html`<${Icon} name="i-check" small />`}</button></li>`
   return html`<${Popover} label=${t('share.menu')} onClose=${onClose}><h2>${t('share.title', { name: call.peer.name })}</h2>
