@@ -25,6 +25,9 @@ const SHARPEN_EVERY: Duration = Duration::from_millis(200);
 const SHARP: u8 = 12;
 /// A page that looks at the own picture may ask for a key frame this often: the other side pays for it too.
 const OWN_KEYS_EVERY: Duration = Duration::from_secs(2);
+/// What is made for this person's eyes alone, while the other side wants nothing or the path carries nothing.
+const OWN_VIEW: VideoPlan =
+    VideoPlan { bitrate: Bitrate::kbps(200), size: VideoSize { width: 320, height: 180 }, frame_rate: 15 };
 /// From this rate on every second frame of a camera may be left out on the way.
 const LAYERED_FROM: u8 = 12;
 /// From these pixels on VP9 takes one step less time.
@@ -74,6 +77,8 @@ struct Encode {
     /// A frame is asked for, picture or not.
     asked: bool,
     from_page: bool,
+    /// What is made now is for the own view alone.
+    own_only: bool,
 }
 
 /// Whether the thread goes on.
@@ -101,6 +106,7 @@ impl Encode {
             last_encoded: Moment::ZERO,
             asked: false,
             from_page: false,
+            own_only: false,
             parts,
         }
     }
@@ -171,7 +177,7 @@ impl Encode {
 
     fn picture(&mut self, captured: Captured) -> Flow {
         self.from_page = false;
-        let plan = *self.parts.out.plan.borrow();
+        let plan = self.plan();
         self.last = Some(captured.clone());
         let rate = plan.frame_rate.min(self.effort.most_frames());
         if plan.bitrate == Bitrate::bps(0) || rate == 0 || !self.pace.takes(captured.at, rate) {
@@ -180,9 +186,21 @@ impl Encode {
         self.encode(&captured, plan, rate)
     }
 
+    /// What the path carries; while that is nothing, a small picture for whoever looks at the own one.
+    fn plan(&mut self) -> VideoPlan {
+        let plan = *self.parts.out.plan.borrow();
+        let nothing = plan.bitrate == Bitrate::bps(0) || plan.frame_rate == 0;
+        let own_only = nothing && self.own_view.borrow().size.is_some();
+        if std::mem::replace(&mut self.own_only, own_only) && !own_only {
+            // The other side has none of what was made meanwhile.
+            self.follow(VideoRequest::Key);
+        }
+        if own_only { OWN_VIEW } else { plan }
+    }
+
     /// No new picture: the last one is shown again where that helps.
     fn still(&mut self, now: Moment) -> Flow {
-        let plan = *self.parts.out.plan.borrow();
+        let plan = self.plan();
         let Some(last) = self.last.clone() else { return Flow::On };
         if plan.bitrate == Bitrate::bps(0) || self.from_page {
             return Flow::On;
@@ -253,6 +271,8 @@ impl Encode {
     }
 
     fn frames(&mut self, frames: VecDeque<EncodedVideo>) -> Flow {
+        // What a page makes follows the plan by itself.
+        self.own_only = false;
         if !std::mem::replace(&mut self.from_page, true) {
             (self.encoder, self.last) = (None, None);
             self.base = self.next_seq;
@@ -275,7 +295,8 @@ impl Encode {
         self.next_seq = frame.seq + 1;
         let own = Arc::new(frame.clone());
         let (seq, discardable) = (frame.seq, frame.discardable);
-        match self.parts.out.frames.try_send(frame) {
+        let sent = if self.own_only { Ok(()) } else { self.parts.out.frames.try_send(frame) };
+        match sent {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => match (&mut self.encoder, seq.checked_sub(self.base)) {
                 (Some(encoder), Some(seq)) => encoder.unsent(seq),

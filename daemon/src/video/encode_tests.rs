@@ -141,3 +141,17 @@ fn a_pace_is_even_and_survives_pauses_and_wavering_sources() {
     assert_eq!(taken(&mut pace, &(0..60).map(|n| 2_000 + n * 33).collect::<Vec<_>>(), 10), 20);
     assert_eq!(taken(&mut pace, &[9_000, 9_033, 9_066, 9_100], 30), 4);
 }
+
+#[test]
+fn while_nothing_is_wanted_the_own_view_goes_on_alone() {
+    let mut rig = rig(VideoTrack::Camera);
+    let (hub, key) = (rig.encode.parts.hub.clone(), rig.encode.parts.key);
+    let mut own = hub.watch(clock::now(), key, SIZE, Arc::default());
+    rig.plan.send(VideoPlan { bitrate: Bitrate::bps(0), ..PLAN }).unwrap();
+    assert_eq!((0..30).filter_map(|n| rig.capture(n)).count(), 0, "nothing leaves");
+    assert_eq!(own.take().unwrap().frame.size, OWN_VIEW.size);
+    rig.plan.send(PLAN).unwrap();
+    let next = rig.capture(30).unwrap();
+    assert!(next.is_key(), "the other side has nothing to build on");
+    assert!(!rig.capture(31).unwrap().is_key());
+}
