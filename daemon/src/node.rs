@@ -348,7 +348,12 @@ impl Node {
                 Output::Media { call, peer, on } => self.set_media(call, peer, on),
                 Output::Picture { call, peer: _, track, on } => self.set_picture(call, track, on),
                 Output::Ring(ring) => self.devices.audio.ring(ring),
-                Output::Event { call, event } => host.on_call(clock::now(), call, event),
+                Output::Event { call, event } => {
+                    if event == CallEvent::Accepted {
+                        self.devices.audio.prepare();
+                    }
+                    host.on_call(clock::now(), call, event);
+                }
                 Output::Reply { id, result } => host.on_reply(id, result),
                 Output::Wake { at, .. } => {
                     self.wake_at = at;

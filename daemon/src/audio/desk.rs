@@ -32,7 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// And this often while none is.
 const IDLE_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The list of devices is read this often.
-const LIST_EVERY: Duration = Duration::from_secs(2);
+const LIST_EVERY: Duration = Duration::from_secs(4);
+/// Devices opened for a call that was just accepted wait so long for it.
+const PREPARED: Duration = Duration::from_secs(3);
 /// A device stays open this long after its last use: calls follow each other.
 const LINGER: Duration = Duration::from_secs(1);
 /// A device that gives no block for this long is dead, whatever it says.
@@ -51,6 +53,8 @@ const DRY: f64 = 0.97;
 /// What is asked of the desk.
 pub(super) enum Order {
     Choose(Role, String),
+    /// A call begins in a moment.
+    Prepare,
     StartCall(CallId, VoiceOut),
     StopCall(CallId),
     AddPeer(CallId, PeerId, PeerSource),
@@ -112,6 +116,7 @@ pub(super) fn spawn(parts: Parts, inbox: Receiver<Order>) -> Result<(), String> 
         block: FIRST_BLOCK,
         next_stream: 0,
         listed_at: None,
+        prepared_until: Moment::ZERO,
     };
     std::thread::Builder::new()
         .name("sound desk".to_owned())
@@ -172,6 +177,8 @@ struct Desk {
     block: Duration,
     next_stream: u64,
     listed_at: Option<Moment>,
+    /// A call that was accepted needs its devices by then.
+    prepared_until: Moment,
 }
 
 impl Desk {
@@ -199,6 +206,7 @@ impl Desk {
                 self.close(role);
                 self.place(role).trouble = None;
             }
+            Order::Prepare => self.prepared_until = clock::now() + PREPARED,
             Order::StartCall(call, out) => {
                 self.calls.insert(call);
                 self.loop_delay.clear();
@@ -238,9 +246,10 @@ impl Desk {
     /// Opens what is needed, and closes what was not needed for a while.
     fn settle(&mut self) {
         let now = clock::now();
-        let microphone = !self.calls.is_empty() || self.monitored;
+        let prepared = now < self.prepared_until;
+        let microphone = !self.calls.is_empty() || self.monitored || prepared;
         let sounding = self.playback.sounding.load(Ordering::Relaxed);
-        let speaker = !self.peers.is_empty() || !self.calls.is_empty() || sounding;
+        let speaker = !self.peers.is_empty() || !self.calls.is_empty() || sounding || prepared;
         for (role, needed) in [(Role::Speaker, speaker), (Role::Microphone, microphone)] {
             let place = self.place(role);
             if needed {

@@ -214,6 +214,11 @@ impl AudioHandle {
         self.order(Order::Choose(Role::Speaker, id.to_owned()));
     }
 
+    /// Opens the devices for a call that was accepted: keys and links take as long.
+    pub(crate) fn prepare(&self) {
+        self.order(Order::Prepare);
+    }
+
     /// Sends what the microphone hears to `out`, until [`AudioHandle::stop_call`].
     pub(crate) fn start_call(&self, call: CallId, out: VoiceOut) {
         self.order(Order::StartCall(call, out));

@@ -85,6 +85,9 @@ const TEST_AGAIN: Duration = Duration::from_secs(15);
 const TEST_SELDOM: Duration = Duration::from_secs(120);
 /// What a voice may use on a link that never showed a queue: the most that its repair takes.
 const VOICE: f64 = 600_000.0;
+/// How long a link is taken to be narrow that showed a queue, and how long at most.
+const NARROW_FIRST: Duration = Duration::from_secs(10);
+const NARROW_LONGEST: Duration = Duration::from_secs(160);
 /// Without a report for this long while something is under way, the rate is halved each time: twice what a report of signs
 /// of life takes.
 const NO_REPORT: Duration = Duration::from_secs(2);
@@ -151,8 +154,8 @@ pub struct RateController {
     steps_in_vain: u32,
     /// Somebody else fills the queue.
     beside: bool,
-    /// A step down was taken for a queue, a mark, or loss of our own: the link is known to be narrow.
-    narrow: bool,
+    /// A step down was taken for a queue, a mark, or loss of our own: the link is taken to be narrow for a while.
+    narrow: Option<Narrow>,
     /// Tests in a row that found the link's own loss.
     weather_again: u32,
     /// Probes in a row that did not come through.
@@ -161,6 +164,12 @@ pub struct RateController {
     lost_lately: bool,
     /// Share lost, over the last two hundred datagrams or so.
     loss: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Narrow {
+    until: Moment,
+    hold: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -216,7 +225,7 @@ impl RateController {
             crowded: 0.0,
             steps_in_vain: 0,
             beside: false,
-            narrow: false,
+            narrow: None,
             weather_again: 0,
             probes_in_vain: 0,
             lost_lately: false,
@@ -232,7 +241,8 @@ impl RateController {
     /// What a voice may use of it. A voice alone never tries what a link carries, so the target stays where it began; its
     /// repair is not to want for it.
     pub fn for_voice(&self) -> Bitrate {
-        if self.narrow || matches!(self.doubt, Doubt::Testing { .. }) {
+        let narrow = self.narrow.is_some_and(|narrow| self.updated < narrow.until);
+        if narrow || matches!(self.doubt, Doubt::Testing { .. }) {
             return self.target();
         }
         Bitrate::bps(self.target.max(VOICE) as u64)
@@ -321,7 +331,7 @@ impl RateController {
     /// The path marked datagrams instead of dropping them (RFC 3168).
     pub fn marked(&mut self, now: Moment) {
         if self.decreased.is_none_or(|at| now.since(at) > self.rtt) {
-            self.narrow = true;
+            self.narrowed(now);
             self.step_down(now, self.target * DOWN_ON_MARK);
         }
     }
@@ -366,8 +376,8 @@ impl RateController {
             // What came through is what fits, beside what the link loses by itself.
             if let Some(through) = measured.map(|through| through / (1.0 - self.own_loss())) {
                 self.capacity.take(through);
-                self.narrow = true;
                 if through * DOWN < self.target {
+                    self.narrowed(now);
                     self.step_down(now, through * DOWN);
                     self.steps_in_vain += 1;
                 }
@@ -442,7 +452,7 @@ impl RateController {
                 let now_through = bytes as f64 * 8.0 / last.since(first).as_secs_f64();
                 if now_through > through * TEST_SAME {
                     self.capacity.take(now_through);
-                    self.narrow = true;
+                    self.narrowed(now);
                     self.weather_again = 0;
                     self.step_down(now, now_through);
                 } else {
@@ -458,6 +468,17 @@ impl RateController {
             }
             Doubt::None | Doubt::Testing { .. } | Doubt::Weather { .. } => {}
         }
+    }
+
+    /// Takes the link to be narrow: longer each time it shows again, so that a hiccup costs a voice little and a narrow link
+    /// is not tried again and again.
+    fn narrowed(&mut self, now: Moment) {
+        let hold = match self.narrow {
+            Some(narrow) if now < narrow.until => narrow.hold,
+            Some(narrow) if now.since(narrow.until) < NARROW_LONGEST => (narrow.hold * 2).min(NARROW_LONGEST),
+            _ => NARROW_FIRST,
+        };
+        self.narrow = Some(Narrow { until: now + hold, hold });
     }
 
     fn step_down(&mut self, now: Moment, to: f64) {

@@ -21,8 +21,12 @@ const LINK: LinkId = LinkId::new(1);
 const OUTSIDE: usize = 57;
 /// The flow of somebody who heeds nobody.
 const CROSS: usize = 90;
-/// What the engine pays for a percent of frames in time (`receive/arrival.rs`).
-const WORTH_MS: f64 = 8.0;
+/// What the engine pays for a share of frames that come too late, milliseconds (`receive/arrival.rs`).
+fn price(share: f64) -> f64 {
+    let percent = 100.0 * share.max(0.0);
+    8.0 * percent + 40.0 * percent.min(0.2)
+}
+
 /// A pitch period, as much as one cut takes out or one repetition puts in.
 const PERIOD: Duration = Duration::from_millis(5);
 
@@ -59,8 +63,8 @@ impl Heard {
         late.iter().sum::<f64>() / late.len().max(1) as f64
     }
 
-    /// What the best constant waiting would have cost, on the engine's own scale (milliseconds, and 8 for each percent of
-    /// frames that come too late), between two seconds; and what was paid.
+    /// What the best constant waiting would have cost, on the engine's own scale (milliseconds, and a price for what
+    /// comes too late), between two seconds; and what was paid.
     pub(crate) fn against_reference(&self, from: u64, to: u64) -> (f64, f64) {
         let moment = |second: u64| Moment::from_millis(BEGIN_MS + second * 1_000);
         let within = |at: &Moment| *at >= moment(from) && *at < moment(to);
@@ -78,7 +82,7 @@ impl Heard {
             .iter()
             .enumerate()
             .filter(|(_, wait)| wait.is_finite())
-            .map(|(i, wait)| wait + WORTH_MS * 100.0 * (n - 1.0 - i as f64) / n)
+            .map(|(i, wait)| wait + price((n - 1.0 - i as f64) / n))
             .fold(f64::INFINITY, f64::min);
         let heard: Vec<f64> = self
             .delays
@@ -87,7 +91,7 @@ impl Heard {
             .map(|(_, late)| late.as_secs_f64() * 1e3)
             .collect();
         let mean = heard.iter().sum::<f64>() / heard.len().max(1) as f64;
-        (best, mean + WORTH_MS * 100.0 * (1.0 - heard.len() as f64 / n).max(0.0))
+        (best, mean + price(1.0 - heard.len() as f64 / n))
     }
 
     /// The same, the largest.
