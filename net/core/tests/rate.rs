@@ -184,3 +184,16 @@ fn a_voice_is_left_alone_by_jitter_and_loss() {
         assert!(least > 250_000, "seed {seed}: {least}");
     }
 }
+
+#[test]
+fn a_path_that_becomes_longer_is_no_queue() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, Path::good(3_000.0, 13)).with_call(PICTURES);
+        let mut seen = Seen::default();
+        seen.run(&mut world, SECOND(20));
+        world.link.path.delay = Duration::from_millis(81);
+        seen.run(&mut world, SECOND(12));
+        let back = seen.delivered(7_000);
+        assert!(back > 2_000.0, "seed {seed}: {back:.0} kbit/s");
+    }
+}

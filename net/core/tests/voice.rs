@@ -66,16 +66,17 @@ fn second_by_second() {
     let mut call = VoiceCall::new(&plan);
     for second in 1..=plan.secs {
         call.run_to(second);
-        let stats = call.stats(0);
+        let who = usize::from(std::env::var_os("BACK").is_some());
+        let stats = call.stats(who);
         let link = &stats.links[0];
         println!(
             "{second:3} s, {:?} {:?} {:?} {:?} queue {:?} kbit/s {}",
             stats.plan,
-            call.playout(1),
+            call.playout(1 - who),
             link.rate,
             link.loss,
-            call.queue(0),
-            call.take_sent(0) / 125
+            call.queue(who),
+            call.take_sent(who) / 125
         );
     }
 }

@@ -65,6 +65,12 @@ const STEPS_IN_VAIN: u32 = 4;
 /// Beside somebody who fills the queue: what loss leaves, and growth in bytes a round trip.
 const DOWN_BESIDE: f64 = 0.7;
 const UP_BESIDE: f64 = 1_200.0;
+/// A delay that did not move by this much, microseconds, through so many stretches of time is no queue of ours if less was sent
+/// since a step down not longer ago than that.
+const LEVEL_US: i64 = 2_000;
+const LEVELS: usize = 4;
+const LEVEL_TIME: Duration = Duration::from_millis(400);
+const LEVEL_AFTER: Duration = Duration::from_secs(4);
 /// The least one-way delay is looked for this far back.
 const BASE_WINDOW: Duration = Duration::from_secs(10);
 /// A queue below this is none.
@@ -355,6 +361,14 @@ impl RateController {
             self.beside = false;
         } else if self.crowded > CROWDED && self.steps_in_vain >= STEPS_IN_VAIN {
             self.beside = true;
+        }
+        if standing > NO_QUEUE
+            && self.decreased.is_some_and(|at| now.since(at) < LEVEL_AFTER)
+            && self.queue.is_level()
+        {
+            // Less was sent and it did not move: the path is longer now, or the queue is somebody else's and always full.
+            self.queue.begin_anew();
+            return;
         }
         if self.beside {
             return self.share(now, passed);
@@ -653,6 +667,9 @@ struct Queue {
     now: Duration,
     /// The queue of the last [`JAM_WITHIN`], by sending time.
     recent: VecDeque<(Moment, Duration)>,
+    /// The least offset of each of the last stretches of [`LEVEL_TIME`], the newest last, and when that began.
+    levels: VecDeque<i64>,
+    level_since: Moment,
     /// Of `now`, microseconds.
     mean: f64,
     deviation: f64,
@@ -668,6 +685,15 @@ impl Queue {
             self.least.pop_back();
         }
         self.least.push_back((now, offset));
+        if now.since(self.level_since) >= LEVEL_TIME || self.levels.is_empty() {
+            self.level_since = now;
+            self.levels.push_back(offset);
+            if self.levels.len() > LEVELS {
+                self.levels.pop_front();
+            }
+        } else if let Some(level) = self.levels.back_mut() {
+            *level = offset.min(*level);
+        }
         let base = self.least.front().map_or(offset, |(_, least)| *least);
         self.now = Duration::from_micros(offset.wrapping_sub(base).max(0).unsigned_abs());
         let us = self.now.as_micros() as f64;
@@ -685,6 +711,26 @@ impl Queue {
         let lately = self.recent.iter().rev().enumerate();
         let lately = lately.take_while(|(n, (sent, _))| *n < 5 || newest.since(*sent) < STANDING);
         lately.map(|(_, (_, queue))| *queue).min().unwrap_or_default()
+    }
+
+    /// Whether the least delay stayed where it is for a while: a queue that somebody fills moves.
+    fn is_level(&self) -> bool {
+        let (least, most) = (self.levels.iter().min(), self.levels.iter().max());
+        let Some((least, most)) = least.zip(most).filter(|_| self.levels.len() >= LEVELS) else {
+            return false;
+        };
+        most - least < LEVEL_US
+    }
+
+    /// Takes the delay of the last moments for that of an empty path.
+    fn begin_anew(&mut self) {
+        let level = self.levels.iter().min().copied();
+        let newest = self.least.back().map(|(at, _)| *at);
+        self.least.clear();
+        self.least.extend(newest.zip(level));
+        self.levels.clear();
+        self.recent.clear();
+        (self.now, self.mean, self.deviation) = (Duration::ZERO, 0.0, 0.0);
     }
 
     /// How far the delay strays by itself.
