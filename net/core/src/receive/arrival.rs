@@ -27,6 +27,8 @@ const FORGET: f32 = 0.999_3;
 const FIRST_GUESS: Duration = Duration::from_millis(5);
 /// The least that sound waits: scheduling of both machines on a quiet day.
 const FLOOR: Duration = Duration::from_millis(2);
+/// Buckets by which a path must become longer to be taken for another.
+const LONGER: usize = 5;
 /// A media clock that jumps further than this began anew.
 const JUMP_US: i64 = 5_000_000;
 
@@ -58,7 +60,9 @@ impl Arrivals {
         if anew {
             self.transit.clear();
         }
+        let before = self.transit.least();
         self.transit.take(arrival, media_time);
+        self.follow_path(before);
         let late = self.lateness(arrival, media_time);
         if late > BUCKET * BUCKETS as u32 {
             // An outage: no waiting would have helped, so there is nothing to learn from it.
@@ -90,6 +94,22 @@ impl Arrivals {
         };
         let percent = 100.0 * late;
         wait.as_secs_f32() * 1_000.0 + WORTH_MS * percent + FIRST_WORTH_MS * percent.min(FIRST_PERCENT)
+    }
+
+    /// A path that became longer makes nothing late: what was late by the old measure is on time by the new one.
+    fn follow_path(&mut self, before: Option<i64>) {
+        let Some(longer) = before.zip(self.transit.least()).map(|(before, now)| now - before) else { return };
+        let by = usize::try_from(longer / 1_000).unwrap_or(0).min(BUCKETS);
+        // A clock that drifts is followed anyway.
+        if by < LONGER {
+            return;
+        }
+        let passed: f32 = self.histogram.iter().take(by).sum();
+        self.histogram.rotate_left(by);
+        self.histogram.iter_mut().rev().take(by).for_each(|share| *share = 0.0);
+        if let Some(first) = self.histogram.first_mut() {
+            *first += passed;
+        }
     }
 
     fn add_up(&mut self) {
@@ -169,6 +189,16 @@ mod tests {
             arrivals.take(Moment::from_micros(20_010 * n), Duration::from_millis(20 * n));
         }
         assert!(arrivals.target() <= Duration::from_millis(8), "{:?}", arrivals.target());
+    }
+
+    #[test]
+    fn a_path_that_becomes_longer_is_not_late_for_long() {
+        let mut arrivals = Arrivals::new();
+        feed(&mut arrivals, 0..1_000, |_| 10);
+        feed(&mut arrivals, 1_000..1_400, |_| 80);
+        assert!(arrivals.target() > Duration::from_millis(60), "{:?}", arrivals.target());
+        feed(&mut arrivals, 1_400..1_520, |_| 80);
+        assert!(arrivals.target() < Duration::from_millis(10), "{:?}", arrivals.target());
     }
 
     #[test]

@@ -134,7 +134,8 @@ pub struct PlayoutStats {
 #[derive(Debug)]
 pub struct Playout {
     arrivals: Arrivals,
-    waiting: BTreeMap<u64, EncodedAudio>,
+    /// With how late each came.
+    waiting: BTreeMap<u64, (EncodedAudio, Duration)>,
     /// What comes after the last frame that was played.
     expected: Option<Expected>,
     newest: Option<u64>,
@@ -202,9 +203,10 @@ impl Playout {
         }
         self.stats.copied += u64::from(copy);
         self.newest = self.newest.max(Some(frame.seq));
-        self.waiting.insert(frame.seq, frame);
+        let late = self.arrivals.lateness(arrival, frame.media_time);
+        self.waiting.insert(frame.seq, (frame, late));
         if self.waiting.len() > MAX_WAITING
-            && let Some((_, oldest)) = self.waiting.pop_first()
+            && let Some((_, (oldest, _))) = self.waiting.pop_first()
         {
             self.stats.skipped += ticks(oldest.duration);
         }
@@ -213,7 +215,7 @@ impl Playout {
     /// What to play.
     pub fn next(&mut self, pull: Pull) -> Step {
         self.skip_old(pull.now);
-        let Some((seq, frame)) = self.waiting.first_key_value() else {
+        let Some((seq, (frame, _))) = self.waiting.first_key_value() else {
             return self.make_up(Gap::Unknown, pull);
         };
         let (seq, media_time, duration) = (*seq, frame.media_time, frame.duration);
@@ -244,7 +246,7 @@ impl Playout {
     /// The frame that follows the last one without a gap, if it is there: for a player that leaves some of it out.
     pub fn next_in_row(&mut self) -> Option<EncodedAudio> {
         let expected = self.expected.filter(|expected| expected.made_up.is_zero())?;
-        let frame = self.waiting.remove(&expected.seq)?;
+        let (frame, _) = self.waiting.remove(&expected.seq)?;
         self.expected = Some(after(&frame));
         self.stats.played += ticks(frame.duration);
         Some(frame)
@@ -276,16 +278,16 @@ impl Playout {
     fn skip_old(&mut self, now: Moment) {
         while self.waiting.len() > 1
             && let Some(oldest) = self.waiting.first_entry()
-            && self.arrivals.lateness(now, oldest.get().media_time) > MAX_DELAY
+            && self.arrivals.lateness(now, oldest.get().0.media_time) > MAX_DELAY
         {
-            self.stats.skipped += ticks(oldest.remove().duration);
+            self.stats.skipped += ticks(oldest.remove().0.duration);
         }
     }
 
     fn play(&mut self, seq: u64, pull: Pull) -> Step {
-        let Some(frame) = self.waiting.remove(&seq) else { return Step::Nothing };
+        let Some((frame, late)) = self.waiting.remove(&seq) else { return Step::Nothing };
         if let Some(expected) = self.expected {
-            self.account(expected, &frame);
+            self.account(expected, &frame, late);
         }
         self.expected = Some(after(&frame));
         let waits = self.arrivals.lateness(pull.now, frame.media_time);
@@ -338,12 +340,12 @@ impl Playout {
     fn pause_behind(&self, frame: &EncodedAudio) -> Duration {
         let in_row = self.waiting.iter().zip(frame.seq.saturating_add(1)..);
         in_row
-            .take_while(|((seq, next), expected)| *seq == expected && next.level <= PAUSE)
-            .fold(Duration::ZERO, |sum, ((_, next), _)| sum.saturating_add(next.duration))
+            .take_while(|((seq, (next, _)), expected)| *seq == expected && next.level <= PAUSE)
+            .fold(Duration::ZERO, |sum, ((_, (next, _)), _)| sum.saturating_add(next.duration))
     }
 
     /// Tells what was made up between two frames, once the later one shows it.
-    fn account(&mut self, expected: Expected, frame: &EncodedAudio) {
+    fn account(&mut self, expected: Expected, frame: &EncodedAudio, came_late: Duration) {
         let gap = frame.media_time.saturating_sub(expected.media_time);
         let n_lost = frame.seq.saturating_sub(expected.seq);
         let lost = lost_time(n_lost, frame.duration).min(gap);
@@ -359,7 +361,8 @@ impl Playout {
         self.stats.concealed_lost += ticks(for_lost);
         self.stats.quiet += ticks(for_quiet + longer);
         self.stats.concealed_late += ticks(late);
-        if ticks(late) > 0 {
+        // What the network did is in the arrivals; the margin is for what our own sound card does.
+        if ticks(late) > 0 && came_late <= self.arrivals.target() {
             self.margin = (self.margin + LATE_MARGIN).min(MAX_MARGIN);
             self.waits.clear();
         }
