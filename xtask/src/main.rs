@@ -16,7 +16,7 @@ cargo xtask lint               format, clippy, documentation, licences
 cargo xtask e2e [FILE]         only the tests with real browsers
 cargo xtask matrix [CELL…]     calls between all kinds of networks, in network namespaces; which path each took, and how soon
 cargo xtask bench              figures of a voice call between two daemons, on standard output
-cargo xtask search [MINUTES]   calls by chance over made-up networks against a reference model; prints the plans that fail
+cargo xtask search [PLANS]     calls by chance over made-up networks against a reference model; prints the plans that fail
 cargo xtask release            the binary that is given to people, in target/dist";
 
 fn main() -> ExitCode {
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Some("e2e") => e2e(rest),
         Some("matrix") => matrix(rest),
         Some("bench") => bench(),
-        Some("search") => search(rest.first().map_or("10", String::as_str)),
+        Some("search") => search(rest.first().map_or("1000", String::as_str)),
         Some("release") => release(),
         Some(_) | None => {
             eprintln!("{USAGE}");
@@ -140,14 +140,14 @@ fn bench() -> Result<()> {
         .run()
 }
 
-/// Some ten thousand calls an hour; each search goes on from other seeds. Shorter ones run in `cargo xtask test`.
-fn search(minutes: &str) -> Result<()> {
+/// Thousands of calls an hour; each search has other seeds. Shorter ones run in `cargo xtask test`.
+fn search(plans: &str) -> Result<()> {
     install::ensure(&[Need::Build])?;
     let since =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("the clock is wrong")?;
     Step::cargo(&["test", "--release", "--package", "ahoy-net-core", "--test", "search", "--locked"])
         .args(["--", "--ignored", "--nocapture", "--exact", "search"])
-        .env("SEARCH_MINUTES", minutes)
+        .env("SEARCH_PLANS", plans)
         .env("SEARCH_FROM", since.as_secs().to_string())
         .run()
 }
