@@ -4,6 +4,7 @@
 //! means and browsers assume. No thread, clock, device or packet; libvpx is behind `vpx_encoder.rs` and `vpx_decoder.rs`.
 
 pub mod barcode;
+mod convert;
 mod ivf;
 mod jpeg;
 mod picture;
@@ -16,6 +17,7 @@ mod vpx_encoder;
 mod vpx_header;
 mod y4m;
 
+pub use convert::{from_bgrx, from_jpeg, from_nv12, from_yuyv};
 pub use ivf::{IvfFrames, ivf_frame_header, ivf_header, read_ivf};
 pub use jpeg::jpeg;
 pub use picture::{Picture, psnr};

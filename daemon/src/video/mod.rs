@@ -22,6 +22,10 @@ mod newest;
 mod real;
 mod record;
 mod source;
+#[cfg(target_os = "linux")]
+mod v4l2;
+#[cfg(target_os = "linux")]
+mod x11;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 
