@@ -36,7 +36,9 @@ pub(super) fn is_there(track: VideoTrack, name: &SourceName, devices: &VideoDevi
     match name {
         SourceName::Default => !list.is_empty(),
         SourceName::Real(id) => list.iter().any(|device| device.id == *id),
-        SourceName::Null | SourceName::File { .. } | SourceName::TestCard { .. } | SourceName::Browser => true,
+        SourceName::Null | SourceName::File { .. } | SourceName::TestCard { .. } | SourceName::Browser => {
+            true
+        }
     }
 }
 

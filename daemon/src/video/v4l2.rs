@@ -19,6 +19,8 @@ const WISH: VideoSize = VideoSize { width: 1_280, height: 720 };
 const RATE: u32 = 30;
 /// Ids of ours begin so; then comes where the camera is plugged in, which stays the same across restarts.
 const PREFIX: &str = "v4l2:";
+/// The crate has no name for it.
+const NV12: PixelFormat = PixelFormat::from_fourcc(*b"NV12");
 /// Broken pictures in a row that a camera is forgiven: half a second.
 const MAX_BROKEN: u32 = 15;
 
@@ -38,7 +40,8 @@ fn devices() -> Vec<(String, String, Device)> {
     let Ok(all) = linuxvideo::list() else { return Vec::new() };
     let known = |device: Device| {
         let about = device.capabilities().ok()?;
-        if !about.device_capabilities().contains(CapabilityFlags::VIDEO_CAPTURE) || layout(&device).is_none() {
+        if !about.device_capabilities().contains(CapabilityFlags::VIDEO_CAPTURE) || layout(&device).is_none()
+        {
             return None;
         }
         Some((format!("{PREFIX}{}", about.bus_info()), about.card().to_owned(), device))
@@ -51,7 +54,7 @@ fn layout(device: &Device) -> Option<PixelFormat> {
     let given: Vec<PixelFormat> =
         device.formats(BufType::VIDEO_CAPTURE).filter_map(|f| Some(f.ok()?.pixel_format())).collect();
     // Over USB 2 raw pictures of this size come ten times a second: most cameras give them as JPEG at full rate.
-    [PixelFormat::MJPG, PixelFormat::JPEG, PixelFormat::YUYV, PixelFormat::NV12]
+    [PixelFormat::MJPG, PixelFormat::JPEG, PixelFormat::YUYV, NV12]
         .into_iter()
         .find(|wanted| given.contains(wanted))
 }
@@ -122,7 +125,8 @@ impl Source for CameraSource {
         let (at, picture) = taken.map_err(|error| refusal_in_use(&self.name, &error))?;
         let Some(picture) = picture else {
             self.broken += 1;
-            let text = format!("The camera {} gives broken pictures. Unplug it and plug it in again.", self.name);
+            let text =
+                format!("The camera {} gives broken pictures. Unplug it and plug it in again.", self.name);
             let dead = SourceError::new(SourceState::Missing, text);
             return if self.broken < MAX_BROKEN { Ok(None) } else { Err(dead) };
         };
@@ -134,7 +138,7 @@ impl Source for CameraSource {
 fn convert(layout: PixelFormat, size: VideoSize, stride: usize, bytes: &[u8]) -> Option<Picture> {
     let converted = if layout == PixelFormat::YUYV {
         from_yuyv(size, bytes, stride.max(2 * usize::from(size.width)))
-    } else if layout == PixelFormat::NV12 {
+    } else if layout == NV12 {
         from_nv12(size, bytes)
     } else {
         from_jpeg(bytes)
@@ -151,11 +155,14 @@ fn missing(by_id: bool) -> SourceError {
     SourceError::new(SourceState::Missing, text)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "of the kinds of errors two have a mend of their own")]
 fn refusal(name: &str, error: &std::io::Error) -> SourceError {
     match error.kind() {
         ErrorKind::ResourceBusy => SourceError::new(
             SourceState::Busy,
-            format!("The camera {name} is used by another program. Close that, then switch the camera on again."),
+            format!(
+                "The camera {name} is used by another program. Close that, then switch the camera on again."
+            ),
         ),
         ErrorKind::PermissionDenied => SourceError::new(
             SourceState::Refused,

@@ -15,8 +15,10 @@ use x11rb::protocol::damage::{ConnectionExt as _, ReportLevel};
 use x11rb::protocol::randr::ConnectionExt as _;
 use x11rb::protocol::shm::ConnectionExt as _;
 use x11rb::protocol::xfixes::ConnectionExt as _;
-use x11rb::protocol::xproto::{Atom, AtomEnum, ConnectionExt as _, Drawable, ImageFormat, ImageOrder, Window};
-use x11rb::protocol::{Event, composite, xfixes};
+use x11rb::protocol::xproto::{
+    Atom, AtomEnum, ConnectionExt as _, Drawable, ImageFormat, ImageOrder, Window,
+};
+use x11rb::protocol::{Event, composite};
 use x11rb::rust_connection::RustConnection;
 
 use super::source::{Captured, Deadlines, LONGEST_WAIT, Source, SourceError};
@@ -72,14 +74,24 @@ impl Display {
             let name = String::from_utf8_lossy(&name).into_owned();
             let text = format!("Screen {name}, {} x {}", monitor.width, monitor.height);
             let place = format!("{}x{}+{}+{}", monitor.width, monitor.height, monitor.x, monitor.y);
-            found.push(VideoDevice { id: format!("{PREFIX}area:{place}"), name: text, kind: SourceKind::Screen });
+            found.push(VideoDevice {
+                id: format!("{PREFIX}area:{place}"),
+                name: text,
+                kind: SourceKind::Screen,
+            });
         }
         if found.len() != 1 {
             let text = format!("All screens, {} x {}", self.size.width, self.size.height);
-            found.insert(0, VideoDevice { id: format!("{PREFIX}screen"), name: text, kind: SourceKind::Screen });
+            found.insert(
+                0,
+                VideoDevice { id: format!("{PREFIX}screen"), name: text, kind: SourceKind::Screen },
+            );
         }
         let clients = self.atom("_NET_CLIENT_LIST")?;
-        let windows = self.connection.get_property(false, self.root, clients, AtomEnum::WINDOW, 0, u32::MAX)?.reply()?;
+        let windows = self
+            .connection
+            .get_property(false, self.root, clients, AtomEnum::WINDOW, 0, u32::MAX)?
+            .reply()?;
         for window in windows.value32().into_iter().flatten().take(MAX_WINDOWS) {
             let id = format!("{PREFIX}window:{window:#x}");
             if let Some(name) = self.title(window) {
@@ -91,7 +103,12 @@ impl Display {
 
     fn title(&self, window: Window) -> Option<String> {
         let read = |property: Atom, kind: Atom| {
-            let reply = self.connection.get_property(false, window, property, kind, 0, MAX_TITLE).ok()?.reply().ok()?;
+            let reply = self
+                .connection
+                .get_property(false, window, property, kind, 0, MAX_TITLE)
+                .ok()?
+                .reply()
+                .ok()?;
             let text = String::from_utf8_lossy(&reply.value).into_owned();
             (!text.is_empty()).then_some(text)
         };
@@ -235,7 +252,8 @@ impl ScreenSource {
         }
         let Ok(segment) = connection.generate_id() else { return };
         let size = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let made = connection.shm_create_segment(segment, size, false).ok().and_then(|cookie| cookie.reply().ok());
+        let made =
+            connection.shm_create_segment(segment, size, false).ok().and_then(|cookie| cookie.reply().ok());
         self.memory = made.map(|reply| Memory { segment, file: File::from(reply.shm_fd), bytes });
     }
 
@@ -257,7 +275,7 @@ impl ScreenSource {
         self.follow_window()?;
         while let Some(event) = self.display.connection.poll_for_event()? {
             if let Event::DamageNotify(notify) = event {
-                self.display.connection.damage_subtract(notify.damage, xfixes::NONE, xfixes::NONE)?;
+                self.display.connection.damage_subtract(notify.damage, x11rb::NONE, x11rb::NONE)?;
                 self.changed = true;
             }
         }
@@ -278,7 +296,8 @@ impl ScreenSource {
         let stride = 4 * usize::from(size.width);
         let mut pixels = self.pixels.clone();
         // A window's own pixels know nothing of where it stands.
-        if let (Some(image), Some(Pointer { x, y, .. }), None) = (pointer, &self.pointer, self.target.window) {
+        if let (Some(image), Some(Pointer { x, y, .. }), None) = (pointer, &self.pointer, self.target.window)
+        {
             let place = (x - i32::from(self.target.x), y - i32::from(self.target.y));
             blend(&mut pixels, size, &image.cursor_image, image.width, place);
         }
@@ -300,7 +319,15 @@ impl ScreenSource {
                 memory.file.read_exact_at(&mut pixels, 0)?;
             }
             None => {
-                let reply = connection.get_image(ImageFormat::Z_PIXMAP, drawable, x, y, size.width, size.height, !0)?;
+                let reply = connection.get_image(
+                    ImageFormat::Z_PIXMAP,
+                    drawable,
+                    x,
+                    y,
+                    size.width,
+                    size.height,
+                    !0,
+                )?;
                 let data = reply.reply()?.data;
                 pixels = data.get(..bytes).ok_or("the display gave too few pixels")?.to_vec();
             }
