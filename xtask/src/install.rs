@@ -43,6 +43,7 @@ fn packages(need: Need) -> &'static [Package] {
         ],
         Need::Screen => &[
             ("xvfb", "Xvfb"),
+            ("x11-utils", "xmessage"),
             ("tesseract-ocr", "tesseract"),
             ("fonts-dejavu-core", ""),
             ("ffmpeg", "ffplay"),
@@ -65,6 +66,10 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         .collect();
     if !missing.is_empty() {
         apt(&missing)?;
+    }
+    // Known only once libvpx is there.
+    if crate::vpx::needs_bindings() && !is_installed("libclang-dev") {
+        apt(&["libclang-dev"])?;
     }
     if needs.iter().any(|need| matches!(need, Need::Deny)) && !on_path("cargo-deny") {
         Step::cargo(&["install", "--quiet", "--locked", "--version", "0.20.2", "cargo-deny"]).run()?;

@@ -2,6 +2,7 @@
 
 mod install;
 mod shell;
+mod vpx;
 
 use std::process::ExitCode;
 
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
 /// `ahoy` itself: starts the daemon if none runs and opens the page.
 fn run(rest: &[String]) -> Result<()> {
     install::ensure(&[Need::Build])?;
-    Step::cargo(&["build", "--package", "ahoy"]).run()?;
+    Step::cargo(&["build", "--package", "ahoy"]).args(vpx::features().iter().copied()).run()?;
     let words = rest.iter().filter(|word| *word != "--").map(String::as_str);
     Step::new("target/debug/ahoy").args(words).run()
 }
@@ -59,12 +60,14 @@ fn test() -> Result<()> {
         Need::Node,
         Need::Browsers,
         Need::Sound,
-        Need::Network,
         Need::Screen,
+        Need::Network,
         Need::Python,
     ])?;
-    Step::cargo(&["test", "--workspace", "--locked"]).run()?;
-    Step::cargo(&["check", "--manifest-path", "net/core/fuzz/Cargo.toml", "--locked"]).run()?;
+    Step::cargo(&["test", "--workspace", "--locked"]).args(vpx::features().iter().copied()).run()?;
+    for fuzz in ["net/core/fuzz/Cargo.toml", "codec/fuzz/Cargo.toml"] {
+        Step::cargo(&["check", "--manifest-path", fuzz, "--locked"]).run()?;
+    }
     webui()?;
     Step::new("tests/interop/run").run()?;
     e2e(&[])
@@ -91,7 +94,7 @@ fn e2e(files: &[String]) -> Result<()> {
         Need::Python,
         Need::Screen,
     ])?;
-    Step::cargo(&["build", "--package", "ahoy"]).run()?;
+    Step::cargo(&["build", "--package", "ahoy"]).args(vpx::features().iter().copied()).run()?;
     npm("tests/e2e")?;
     let all = shell::files("tests/e2e", ".test.mjs")?;
     let files = if files.is_empty() { &all } else { files };
@@ -131,7 +134,7 @@ fn lint() -> Result<()> {
 /// Set-up time, mouth to ear, processor and memory of a voice call between two daemons on loopback.
 fn bench() -> Result<()> {
     install::ensure(&[Need::Build, Need::Node])?;
-    Step::cargo(&["build", "--release", "--package", "ahoy"]).run()?;
+    Step::cargo(&["build", "--release", "--package", "ahoy"]).args(vpx::features().iter().copied()).run()?;
     npm("tests/e2e")?;
     Step::new("node")
         .args(["bench.mjs"])
@@ -154,7 +157,9 @@ fn search(plans: &str) -> Result<()> {
 
 fn release() -> Result<()> {
     install::ensure(&[Need::Build])?;
-    Step::cargo(&["build", "--profile", "dist", "--package", "ahoy", "--locked"]).run()?;
+    Step::cargo(&["build", "--profile", "dist", "--package", "ahoy", "--locked"])
+        .args(vpx::features().iter().copied())
+        .run()?;
     let size = std::fs::metadata(root().join("target/dist/ahoy"))
         .context("the binary is not where it should be")?
         .len();

@@ -31,7 +31,7 @@ impl Step {
         let mut step = Step::new("cargo");
         // The same cargo that runs us.
         step.command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        step.command.current_dir(root());
+        step.command.current_dir(root()).envs(crate::vpx::variables());
         step.args(args.iter().copied())
     }
 
