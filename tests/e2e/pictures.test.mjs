@@ -85,8 +85,9 @@ test('text on a shared screen is read on the other side', async () => {
   const folder = await call(ann, bob, '--screen', 'screen', 15)
   const sizes = lines(folder, '-screen.jsonl').map((line) => `${line.width}x${line.height}`)
   assert.equal(sizes.at(-1), '1920x1080', `${sizes}`)
+  // Letters of a bitmap font are small for a reader of scans.
   const picture = join(folder, 'last.png')
-  execFileSync('ffmpeg', ['-v', 'error', '-y', '-i', join(folder, recorded(folder, '-screen.ivf')), '-update', '1', picture])
+  execFileSync('ffmpeg', ['-v', 'error', '-y', '-i', join(folder, recorded(folder, '-screen.ivf')), '-vf', 'scale=iw*2:ih*2:flags=lanczos', '-update', '1', picture])
   const read = execFileSync('tesseract', [picture, '-', '--psm', '11'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
   assert.match(read.replace(/\s+/g, ' '), /Seventeen quiet foxes read 4096 lines of small print before noon/)
   note.kill()
