@@ -12,8 +12,8 @@ use ahoy_base::{
 };
 use ahoy_net::{LentSplice, Link, Net, PathKind, PathPacket, RelayPath};
 use ahoy_net_core::session::{
-    Input, NewLink, Output, RelayOffer, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats,
-    VoicePlan,
+    Input, NewLink, Output, RelayOffer, Role, Session, SessionConfig, SessionEvent, SessionInfo,
+    SessionStats, VoicePlan,
 };
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -127,12 +127,13 @@ impl CallTask {
         let (frames, frames_in) = mpsc::channel(MAX_FRAMES);
         let (plan_out, plan) = watch::channel(VoicePlan::FIRST);
         let (figures_out, figures) = watch::channel(Figures::default());
-        let (call, peer) = (config.call, config.remote);
+        let (call, peer, role) = (config.call, config.remote, config.role);
         let (link_events_out, link_events) = mpsc::channel(MAX_DATAGRAMS);
         let (packets_out, packets) = mpsc::channel(MAX_PACKETS);
         let driver = Driver {
             call,
             peer,
+            role,
             net,
             session: Session::new(clock::now(), config),
             links: BTreeMap::new(),
@@ -212,6 +213,7 @@ struct Waiting {
 struct Driver {
     call: CallId,
     peer: PeerId,
+    role: Role,
     net: Net,
     session: Session,
     links: BTreeMap<LinkId, Link>,
@@ -378,10 +380,15 @@ impl Driver {
 
     /// Asks the relays we know, one after the other, until one lends us a splice.
     fn ask_relays(&mut self) {
-        let (net, peer, events) = (self.net.clone(), self.peer, self.link_events.clone());
+        let (net, peer, role, events) = (self.net.clone(), self.peer, self.role, self.link_events.clone());
         self.jobs.spawn(async move {
             for _ in 0..RELAY_ROUNDS {
-                for relay in net.relays().into_iter().filter(|relay| *relay != peer) {
+                let mut relays = net.relays();
+                if role == Role::Responder {
+                    // From the other end of the same list: two relays are better than twice the same.
+                    relays.reverse();
+                }
+                for relay in relays.into_iter().filter(|relay| *relay != peer) {
                     match net.ask_relay(relay).await {
                         Ok(splice) => return drop(events.send(LinkEvent::Lent(splice)).await),
                         Err(error) => tracing::info!(?relay, %error, "no help from a relay"),

@@ -191,6 +191,11 @@ export class Lab {
     for (const box of this.boxes) box.kill('SIGUSR1')
   }
 
+  /** Bytes that a device has sent. */
+  sent(space, device) {
+    return Number(inside(space, 'cat', `/sys/class/net/${device}/statistics/tx_bytes`))
+  }
+
   ip(space, ...words) {
     return ip('-n', space, ...words)
   }

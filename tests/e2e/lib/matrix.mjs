@@ -31,6 +31,13 @@ export class Cell {
     return [`/ip4/20.0.9.2/udp/4001/quic-v1/p2p/${peer_id}`, `/ip6/2001:db8:9::2/udp/4001/quic-v1/p2p/${peer_id}`]
   }
 
+  /** A second relay, at a site of its own; its address with its id. */
+  async secondRelay() {
+    const space = await this.lab.site('relay2', 8, 'open')
+    this.other = await this.daemon(space, { mic: 'null', speaker: 'null', args: ['--listen', '/ip4/0.0.0.0/udp/4001/quic-v1', '--relay', 'public'] })
+    return `/ip4/20.0.8.2/udp/4001/quic-v1/p2p/${(await this.other.json('me')).peer_id}`
+  }
+
   async down() {
     await Promise.all(this.daemons.map((daemon) => daemon.kill().catch(() => {})))
     this.lab.down()
@@ -74,7 +81,7 @@ export const length = (daemon) => samples(daemon.recording).length / 48_000
 
 /**
  * The longest time, in milliseconds, that a tone was not heard between two moments of a recording: 10 ms blocks in which it
- * is weaker than a third of what it is mostly.
+ * is weaker than a third of what it is when it is heard.
  */
 export function longestGap(daemon, hertz, from, to) {
   const n = 480
@@ -86,7 +93,8 @@ export function longestGap(daemon, hertz, from, to) {
     for (let i = 0; i < n; i += 1) [a, b] = [part[at + i] / 32768 + k * a - b, a]
     strengths.push((2 / n) * Math.sqrt(Math.max(0, a * a + b * b - k * a * b)))
   }
-  const usual = [...strengths].sort((a, b) => a - b)[strengths.length >> 1]
+  // Most of a part may be silence.
+  const usual = [...strengths].sort((a, b) => a - b)[Math.floor(strengths.length * 0.9)]
   let [longest, now] = [0, 0]
   for (const strength of strengths) {
     now = strength < usual / 3 ? now + 1 : 0
@@ -109,10 +117,9 @@ export async function disturb(ann, bob, what, seconds = 5) {
 }
 
 /** Ann and Bob at two sites, with a relay that both know, each the other's contact. */
-export async function couple(cell, one, other, prepare = () => {}) {
-  const anchors = (await cell.startRelay()).flatMap((address) => ['--bootstrap', address])
+export async function couple(cell, one, other, more = []) {
+  const anchors = [...(await cell.startRelay()), ...more].flatMap((address) => ['--bootstrap', address])
   const [a, b] = [await cell.lab.site('a', 1, one), await cell.lab.site('b', 2, other)]
-  prepare(a, b)
   const [ann, bob] = await Promise.all([
     cell.daemon(a, { mic: 'tone:440', args: ['--relay', 'off', ...anchors] }),
     cell.daemon(b, { mic: 'tone:600', args: ['--relay', 'off', ...anchors] }),
@@ -216,7 +223,7 @@ export async function special(name, prefix) {
 /** What happens under a running call, and how long either may hear nothing, in milliseconds. */
 export const EVENTS = {
   'cable out, another path stands': {
-    gap: 150,
+    gap: 100,
     async run(cell) {
       // Two cables between the same two machines.
       const [a, b] = [cell.lab.space('a'), cell.lab.space('b')]
@@ -228,7 +235,10 @@ export const EVENTS = {
       await until('Ann finds Bob', async () => (await ann.json('contacts')).nearby.some((each) => each.peer_id === peer_id))
       await talk(ann, bob)
       await pause(2)
-      return disturb(ann, bob, () => cell.lab.ip(a, 'link', 'set', 'one', 'down'))
+      const before = ['one', 'two'].map((device) => cell.lab.sent(a, device))
+      await pause(1)
+      const [one, two] = ['one', 'two'].map((device, n) => cell.lab.sent(a, device) - before[n])
+      return disturb(ann, bob, () => cell.lab.ip(a, 'link', 'set', one > two ? 'one' : 'two', 'down'))
     },
   },
   'mapping forgotten, relay stands by': {
@@ -247,6 +257,21 @@ export const EVENTS = {
       await talk(ann, bob)
       await settles(ann, bob, 'direct')
       return disturb(ann, bob, () => cell.relay.kill())
+    },
+  },
+  'relay in use killed, another stands by': {
+    gap: 100,
+    async run(cell) {
+      const [ann, bob] = await couple(cell, 'symmetric', 'symmetric', [await cell.secondRelay()])
+      await talk(ann, bob)
+      await settles(ann, bob, 'relay')
+      await pause(3)
+      // Whichever carries the sound sends more.
+      const busy = () => [cell.lab.relay, `${cell.lab.prefix}-relay2`].map((space) => cell.lab.sent(space, 'wan'))
+      const before = busy()
+      await pause(1)
+      const [first, second] = busy().map((bytes, n) => bytes - before[n])
+      return disturb(ann, bob, () => (first > second ? cell.relay : cell.other).kill())
     },
   },
   'address renumbered': {

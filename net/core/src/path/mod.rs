@@ -56,6 +56,8 @@ const DIAL_ANEW: Duration = Duration::from_secs(1);
 const SECOND_AFTER: Duration = Duration::from_millis(300);
 /// Direct links: the one in use, and one that goes another way.
 const MAX_DIRECT: usize = 2;
+/// Relayed links while there is no direct one: a relay may stop at any moment.
+const MAX_RELAYED: usize = 2;
 /// Addresses of the peer that are asked: those it told, and as many that its packets came from.
 const MAX_REMOTES: usize = 32;
 /// Questions whose answer still counts.
@@ -372,7 +374,8 @@ impl Agent {
             let relays = have.iter().filter(|a| is_relayed(**a)).count();
             let settled = self.first_link_at.is_some_and(|at| now.since(at) >= SECOND_AFTER);
             let wanted = |r: &Remote| match r.kind() {
-                PathKind::Relay => relays == 0 && (direct.is_empty() || settled),
+                PathKind::Relay if direct.is_empty() => relays == 0 || settled && relays < MAX_RELAYED,
+                PathKind::Relay => relays == 0 && settled,
                 PathKind::Direct | PathKind::Tcp | PathKind::Circuit => {
                     let other_way = direct.iter().all(|a| a.ip() != r.address.ip());
                     direct.is_empty() || (settled && direct.len() < MAX_DIRECT && other_way)
