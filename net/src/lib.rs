@@ -22,9 +22,11 @@ mod udp_socket;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ahoy_base::{Moment, PeerId};
 use ahoy_net_core::session::RelayOffer;
+use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -47,6 +49,8 @@ pub use udp_socket::{PathPacket, PortStats};
 const MAX_EVENTS: usize = 256;
 /// Requests that may wait for the swarm task.
 const MAX_COMMANDS: usize = 1_024;
+/// How long the peer's own door is tried alone before a relay's is too.
+const DOOR_FIRST: Duration = Duration::from_millis(250);
 /// Links that others opened and nobody took yet.
 const MAX_LINKS: usize = 16;
 
@@ -336,10 +340,14 @@ impl Net {
             let (control, remote, kind) = ways.road.ok_or(LinkError::NoSocket)?;
             return self.lanes.dial_swarm(peer, control, remote, kind).await;
         }
-        match self.lanes.dial_door(peer, ways.doors, false).await {
-            Err(_) if !ways.meets.is_empty() => self.lanes.dial_door(peer, ways.meets, true).await,
-            link => link,
-        }
+        // A door behind a firewall says nothing for seconds, so a relay's is tried beside it.
+        let meets = async {
+            tokio::time::sleep(DOOR_FIRST).await;
+            self.lanes.dial_door(peer, ways.meets, true).await
+        };
+        let doors = self.lanes.dial_door(peer, ways.doors, false);
+        let (link, _) = futures::future::select_ok([doors.boxed(), meets.boxed()]).await?;
+        Ok(link)
     }
 
     /// Gives packets that carry `tag` to `taker` until that is dropped.

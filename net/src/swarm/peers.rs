@@ -124,8 +124,9 @@ impl Peers {
 
     /// Whether UDP passes, as far as connections with other machines tell.
     pub(super) fn udp(&self) -> Option<bool> {
-        let mut roads =
-            self.peers.values().flat_map(|e| &e.roads).filter(|r| !r.remote.ip().is_loopback()).peekable();
+        // What lies beyond a relay says nothing of the way to it.
+        let outside = |road: &&Road| !road.relayed && !road.remote.ip().is_loopback();
+        let mut roads = self.peers.values().flat_map(|e| &e.roads).filter(outside).peekable();
         roads.peek().is_some().then(|| roads.any(|road| road.udp))
     }
 
