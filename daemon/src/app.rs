@@ -79,6 +79,7 @@ struct Desk {
     mdns: bool,
     keeps_ports: bool,
     relay: RelayRole,
+    kept_ports: String,
     reached: Reached,
     last_error: Option<String>,
     notices: Vec<Notice>,
@@ -141,6 +142,7 @@ impl App {
             mdns: parts.mdns,
             keeps_ports: parts.keeps_ports,
             relay: parts.relay,
+            kept_ports: String::new(),
             reached: Reached::default(),
             last_error: None,
             notices: parts.notices,
@@ -847,9 +849,11 @@ impl Host for Desk {
         self.dirty = true;
         match news {
             NetNews::Addresses(addresses) => {
-                if self.keeps_ports && addresses.iter().any(|a| !ahoy_net::is_relayed(a)) {
+                let kept = ports::to_keep(&addresses);
+                if self.keeps_ports && !kept.is_empty() && kept != self.kept_ports {
                     // Without it the next start takes other ports, no more.
-                    let _ = self.store.set_value(ports::key(), &ports::to_keep(&addresses));
+                    let _ = self.store.set_value(ports::key(), &kept);
+                    self.kept_ports = kept;
                 }
                 self.listening = addresses;
             }

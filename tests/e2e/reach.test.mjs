@@ -85,7 +85,7 @@ async function talk(ann, bob, kind) {
   const { peer_id } = await bob.json('me')
   void ann.cli('call', peer_id)
   await bob.event('incoming')
-  assert.equal((await bob.cli('answer')).status, 0)
+  await until('Bob answers', async () => (await bob.cli('answer')).status === 0)
   await until('both hear each other', () => isHeard(ann.recording, 600) && isHeard(bob.recording, 440), 60)
   for (const one of [ann, bob]) await until(`sound goes by ${kind}`, async () => (await one.json('stats')).calls[0].peers[0].path.kind === kind)
   const [dial, heard] = ['dial', 'first_audio'].map((name) => ann.events().find((each) => each.event === name).t_us)
