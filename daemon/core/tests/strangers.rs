@@ -60,7 +60,7 @@ fn a_stranger_waits_in_the_list_and_is_told_nothing_until_answered() {
     }
     assert_eq!(calls.calls().filter(|c| c.peer() == eve && c.end().is_none()).count(), 1);
     let call = calls.calls().find(|c| c.peer() == eve && c.end().is_none()).unwrap().id();
-    let answer = Input::Command { id: [1; 16], command: Command::Answer { call } };
+    let answer = Input::Command { id: [1; 16], command: Command::Answer { call, media: MediaKind::Voice } };
     let (said, ..) = outcome(&mut calls, 5, eve, answer);
     assert!(said.contains(&Signal::Accept), "{said:?}");
 }
