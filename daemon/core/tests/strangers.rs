@@ -1,5 +1,5 @@
 //! What somebody learns who is in nobody's address book: nothing, until this person answers.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 use ahoy_base::{CallId, MessageId, Moment, PeerId};
 use ahoy_call::{
