@@ -65,7 +65,7 @@ test('two people see each other, one in Chromium and one in Firefox', async () =
   await annSees.press('v')
   await bobSees.sees('.main-tile .av')
   await annSees.gone('.light')
-  await until('Ann is still heard', () => isHeard(bob.recording, 440), 5)
+  await until('Ann is still heard', () => isHeard(bob.recording, 440))
   await annSees.press('v')
   await moves(bobSees, THEIRS)
 
@@ -80,7 +80,7 @@ test('two people see each other, one in Chromium and one in Firefox', async () =
   await annSees.click('.sharing-bar button', 'Stop sharing')
   await bobSees.gone('.share')
   await moves(bobSees, THEIRS)
-  await until('both are still heard', () => isHeard(bob.recording, 440) && isHeard(ann.recording, 600), 5)
+  await until('both are still heard', () => isHeard(bob.recording, 440) && isHeard(ann.recording, 600))
 
   // A page that is away wants no pictures, and gets them again when it is back.
   await bobSees.goto('about:blank')

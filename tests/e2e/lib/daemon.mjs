@@ -66,7 +66,9 @@ export async function startDaemon(options = {}) {
     /** Runs a command of this daemon; never throws. @param {string[]} words */
     async cli(...words) {
       try {
-        const { stdout, stderr } = await run(program, [...before, ...words, '--data', folder], { env })
+        // Without a screen: a command must not open a browser on the one that the daemon captures.
+        const { DISPLAY: _, ...blind } = env
+        const { stdout, stderr } = await run(program, [...before, ...words, '--data', folder], { env: blind })
         return { status: 0, stdout, stderr }
       } catch (error) {
         return { status: error.code, stdout: error.stdout ?? '', stderr: error.stderr ?? '' }

@@ -1,9 +1,7 @@
 // Reads what a person would see: the pixels of a tile's canvas, the number that the test card carries, its four colours.
-import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 
 /** Draws the canvas of a tile once more where it can be read; runs inside the page. */
-function look([selector, whole]) {
+function look(selector) {
   const canvas = document.querySelector(selector)
   if (!canvas || canvas.width < 32) return null
   const copy = document.createElement('canvas')
@@ -11,7 +9,6 @@ function look([selector, whole]) {
   copy.height = canvas.height
   const context = copy.getContext('2d', { willReadFrequently: true })
   context.drawImage(canvas, 0, 0)
-  if (whole) return { width: copy.width, height: copy.height, png: copy.toDataURL('image/png').split(',')[1] }
   const at = (x, y) => [...context.getImageData(Math.floor(x), Math.floor(y), 1, 1).data].slice(0, 3)
   const cell = copy.width / 20
   const cells = Array.from({ length: 20 }, (_, n) => at((n + 0.5) * cell, cell / 2)[1])
@@ -21,7 +18,7 @@ function look([selector, whole]) {
 
 /** What a tile shows of the test card: its number, or null while there is none. @param {any} window @param {string} selector */
 export async function card(window, selector) {
-  const seen = await window.eval(look, [selector, false])
+  const seen = await window.eval(look, selector)
   if (!seen) return null
   const [white, black, ...rest] = seen.cells
   if (white - black < 80) return null
@@ -40,17 +37,4 @@ function colour([r, g, b]) {
   const high = [r, g, b].map((value) => value > 140)
   const names = { 'true,false,false': 'red', 'false,true,false': 'green', 'false,false,true': 'blue', 'true,true,false': 'yellow' }
   return names[String(high)] ?? `rgb ${r} ${g} ${b}`
-}
-
-/** The whole picture of a tile as a PNG file. @param {any} window @param {string} selector @param {string} path */
-export async function keep(window, selector, path) {
-  const seen = await window.eval(look, [selector, true])
-  if (!seen) return null
-  writeFileSync(path, Buffer.from(seen.png, 'base64'))
-  return { width: seen.width, height: seen.height }
-}
-
-/** The words in a picture. @param {string} path */
-export function words(path) {
-  return execFileSync('tesseract', [path, '-', '--psm', '6'], { stdio: ['ignore', 'pipe', 'ignore'] }).toString()
 }
