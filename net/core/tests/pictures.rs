@@ -75,3 +75,23 @@ fn jitter_alone_costs_little() {
         assert!(seen.fps > 29.0 && seen.median < 110.0 && seen.frozen_ms < 1.0, "seed {seed}: {seen:?}");
     }
 }
+
+#[test]
+fn switching_pictures_makes_no_gap_in_the_sound() {
+    for (kbps, seed) in [(3_000.0, 1), (600.0, 2)] {
+        let mut call = PictureCall::new(seed, Path::good(kbps, 25));
+        let began = call.heard.len();
+        for step in 0..12u64 {
+            call.camera(step % 2 == 0);
+            call.run(Duration::from_millis(300 + step * 137 % 900));
+        }
+        let heard: Vec<(u64, Moment)> = call.heard.iter().skip(began).copied().collect();
+        let mut numbers: Vec<u64> = heard.iter().map(|(n, _)| *n).collect();
+        numbers.dedup();
+        let all = numbers.last().zip(numbers.first()).map_or(0, |(last, first)| last - first + 1);
+        assert_eq!(numbers.len() as u64, all, "{kbps}: a frame of sound is missing");
+        let gaps = heard.windows(2).filter_map(|w| Some(w.get(1)?.1.since(w.first()?.1)));
+        let worst = gaps.max().unwrap_or_default();
+        assert!(worst < Duration::from_millis(60), "{kbps}: {worst:?}");
+    }
+}

@@ -44,6 +44,8 @@ const ROOM: Duration = Duration::from_millis(50);
 const TOO_LONG: Duration = Duration::from_millis(250);
 /// While the path is full one datagram goes this often, so that a lost report does not stop all.
 const TRICKLE: Duration = Duration::from_millis(60);
+/// Without a frame for this long a probe does not wait for one.
+const RESTS: Duration = Duration::from_millis(250);
 /// Bytes of a datagram that only fills up a probe.
 const PADDING: usize = 1_000;
 /// Of the bits left by voice, what the screen gets when both are on.
@@ -109,6 +111,8 @@ pub(super) struct Pictures {
     /// The newest that they said.
     their_serial: u32,
     trickled: Moment,
+    /// When the last frame of ours came.
+    framed: Moment,
     dropped_at: Option<Moment>,
     padding: u64,
 }
@@ -142,6 +146,7 @@ impl Pictures {
             say_at: NEVER,
             their_serial: 0,
             trickled: now,
+            framed: now,
             dropped_at: None,
             padding: 0,
         }
@@ -254,6 +259,13 @@ impl Session {
         self.pictures.change(now);
     }
 
+    /// Bytes that pictures hold: sent ones that may be asked for, incomplete ones, those that wait.
+    pub fn picture_bytes(&self) -> usize {
+        let ours: usize = self.pictures.ours.values().map(|ours| ours.outgoing.bytes()).sum();
+        let theirs: usize = self.pictures.theirs.values().map(|theirs| theirs.incoming.bytes()).sum();
+        ours + theirs
+    }
+
     /// Whether a frame of our pictures would go out soon. While not, the encoder rests.
     pub fn takes_video(&self) -> bool {
         self.pictures.pacer.backlog(self.links.target()) < ROOM
@@ -269,6 +281,7 @@ impl Session {
             let lines = frame.size.height;
             ours.source = (lines < plan.size.height && frame.size.width < plan.size.width).then_some(lines);
         }
+        self.pictures.framed = now;
         let way = Way { max_datagram: chosen.max_datagram, loss, rtt };
         let out = ours.outgoing.push(now, frame, way);
         if out.is_empty() {
@@ -348,6 +361,7 @@ impl Session {
         self.say_tracks(now);
         self.show_and_ask(now);
         self.follow_plan(now);
+        self.look_for_more(now);
         self.send_pictures(now);
     }
 
@@ -425,6 +439,20 @@ impl Session {
         }
         if self.pictures.pacer.backlog(budget) > TOO_LONG * 2 {
             self.drop_backlog(now);
+        }
+    }
+
+    /// An encoder that rests because little may be sent sends no frames to find more with.
+    fn look_for_more(&mut self, now: Moment) {
+        let Some(chosen) = self.links.chosen() else { return };
+        let rests = now.since(self.pictures.framed) > RESTS;
+        if rests
+            && self.pictures.any_on()
+            && self.pictures.probe.is_none()
+            && self.pictures.probed == Some(chosen.id)
+        {
+            let (loss, rtt) = (self.links.weather().map(|w| w.loss).unwrap_or_default(), self.links.rtt());
+            self.begin_probe(now, chosen.id, loss, rtt, &[]);
         }
     }
 

@@ -101,6 +101,11 @@ impl Incoming {
         IncomingFigures { waits: self.smooth.waits(), ..self.figures }
     }
 
+    /// Bytes of frames that are incomplete or wait.
+    pub fn bytes(&self) -> usize {
+        self.pieces.bytes() + self.order.bytes()
+    }
+
     /// The track begins, or ends: the time between is no freeze.
     pub fn pause(&mut self) {
         self.shown_at = None;
@@ -212,5 +217,47 @@ impl Incoming {
         let (number, media_time) = self.order.next()?;
         // What comes after a freeze is late already: it does not wait.
         Some((number, self.smooth.due(media_time)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::picture::PictureHeader;
+
+    /// A peer that sends nonsense: any numbers, sizes and shapes, well formed as they may be.
+    #[test]
+    fn a_hostile_peer_fills_no_memory_and_breaks_nothing() {
+        let mut incoming = Incoming::new(VideoTrack::Camera);
+        let (mut state, mut most) = (1u64, 0);
+        let mut roll = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let bytes = vec![7u8; 1_120];
+        for step in 0..60_000u64 {
+            let now = Moment::from_millis(1_000 + step / 10);
+            let pieces = (1 + roll(255)) as u8;
+            let header = PictureHeader {
+                slot: 0,
+                track: VideoTrack::Camera,
+                frame: (step / 40 + roll(300)) as u16,
+                pieces,
+                media_ticks: roll(1 << 32) as u32,
+                key: roll(2) == 0,
+                discardable: roll(2) == 0,
+            };
+            let length = 2 * (1 + roll(560)) as usize;
+            let bytes = bytes.get(..length).unwrap_or_default();
+            let parity = (roll(4) == 0).then(|| (1 + roll(200) as u8, (length * usize::from(pieces)) as u32));
+            let _ =
+                incoming.take(now, &Piece { header, index: roll(u64::from(pieces)) as u8, parity, bytes });
+            let _ = incoming.show(now);
+            let _ = incoming.ask(now, Duration::from_millis(roll(400)));
+            let _ = incoming.due();
+            most = most.max(incoming.bytes());
+        }
+        assert!(most < 4 * 1_024 * 1_024, "{most} bytes");
+        assert_eq!(incoming.figures().frames, 0);
     }
 }

@@ -37,6 +37,11 @@ impl Order {
         true
     }
 
+    /// Bytes of frames that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The last frame that went to the decoder.
     pub fn released(&self) -> Option<u64> {
         self.had.last().copied()

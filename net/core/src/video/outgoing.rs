@@ -154,6 +154,11 @@ impl Outgoing {
         self.figures
     }
 
+    /// Bytes of frames that may be asked for.
+    pub fn bytes(&self) -> usize {
+        self.sent_bytes
+    }
+
     /// Takes a frame: its datagrams, in order. None without a key to seal with, or if the frame is larger than 255 pieces.
     pub fn push(&mut self, now: Moment, frame: &EncodedVideo, way: Way) -> Vec<ToSend> {
         let mut number = frame.seq.saturating_add(self.offset);

@@ -110,6 +110,11 @@ impl Pieces {
         Taken::Kept
     }
 
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// A frame of which some came.
     pub fn get(&self, number: u64) -> Option<&Partial> {
         self.partial.get(&number)

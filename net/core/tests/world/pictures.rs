@@ -162,7 +162,9 @@ impl PictureCall {
                     self.sessions[to].handle(at.max(now), Input::Datagram { link: LINK, bytes: &bytes });
                     self.drain(to);
                 }
-                self.payloads[1 - to].retain(|n, _| n + 4_000 > self.sent[1 - to]);
+                while self.payloads[1 - to].len() > 4_000 {
+                    self.payloads[1 - to].pop_first();
+                }
             }
             self.signal(now);
             for who in 0..2 {
