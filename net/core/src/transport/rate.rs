@@ -43,6 +43,8 @@ const UP: f64 = 1.08;
 /// Time over which throughput is measured; the shorter one for a jam.
 const MEASURED: Duration = Duration::from_millis(500);
 const MEASURED_IN_JAM: Duration = Duration::from_millis(150);
+/// A link is busy when it brings datagrams for so long without a pause.
+const BUSY: Duration = Duration::from_millis(80);
 /// A queue that grows by this much within [`JAM_WITHIN`] is a jam: the path narrowed.
 const JAM: Duration = Duration::from_millis(40);
 const JAM_WITHIN: Duration = Duration::from_millis(250);
@@ -386,7 +388,11 @@ impl RateController {
         };
         let again = self.decreased.is_none_or(|at| now.since(at) > patience);
         if (over || jam) && again {
-            let measured = if jam { self.came.rate(MEASURED_IN_JAM) } else { through };
+            let lately = if jam { MEASURED_IN_JAM } else { MEASURED };
+            // Who sends less than they may leaves the link idle between bursts: what it carries shows while it is busy.
+            let idle = through.is_some_and(|through| through < self.target * 0.5);
+            let busiest = if idle { self.came.busiest(lately) } else { 0.0 };
+            let measured = self.came.rate(lately).map(|mean| mean.max(busiest));
             // What came through is what fits, beside what the link loses by itself.
             if let Some(through) = measured.map(|through| through / (1.0 - self.own_loss())) {
                 self.capacity.take(through);
@@ -763,6 +769,29 @@ impl Came {
         while self.recent.front().is_some_and(|(at, _)| arrived.since(*at) > MEASURED) {
             self.recent.pop_front();
         }
+    }
+
+    /// Bits a second of the busiest [`BUSY`] of the last `window`, zero if nothing was ever busy.
+    fn busiest(&self, window: Duration) -> f64 {
+        let Some(newest) = self.recent.iter().map(|(at, _)| *at).max() else { return 0.0 };
+        let mut within: Vec<(Moment, usize)> =
+            self.recent.iter().copied().filter(|(at, _)| newest.since(*at) < window).collect();
+        within.sort_unstable_by_key(|(at, _)| *at);
+        let (mut most, mut first, mut bytes) = (0usize, 0, 0usize);
+        for (at, size) in &within {
+            bytes = bytes.saturating_add(*size);
+            while let Some((oldest, gone)) = within.get(first)
+                && at.since(*oldest) >= BUSY
+            {
+                bytes = bytes.saturating_sub(*gone);
+                first += 1;
+            }
+            most = most.max(bytes);
+        }
+        // Of n datagrams in a row the link carried n - 1 between the first and the last.
+        let count = within.len().max(1);
+        let mean = within.iter().fold(0usize, |sum, (_, size)| sum.saturating_add(*size)) / count;
+        most.saturating_sub(mean) as f64 * 8.0 / BUSY.as_secs_f64()
     }
 
     /// Bits a second over the last `window`; `None` with less than a third of it known.
