@@ -1,6 +1,7 @@
 //! What a listener may count on, over whole calls in made-up time: delay, concealment, clocks that differ.
 //!
-//! `cargo test -p ahoy-net-core --test voice -- --nocapture` prints a line a plan.
+//! `cargo test -p ahoy-net-core --test voice -- --nocapture` prints a line a plan; `PLAN='…'` before it shows that plan second by
+//! second (`BACK=1`: the other direction).
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
 mod world;
@@ -23,6 +24,9 @@ fn run(line: &str) -> Heard {
 
 #[test]
 fn the_weather_of_the_bench_is_heard_in_time_and_nearly_whole() {
+    if let Ok(line) = std::env::var("PLAN") {
+        second_by_second(&line);
+    }
     // Line, and at most: milliseconds from mouth to ear (without the codec's 6.5), percent made up.
     for (line, delay, concealed) in [
         ("delay=0", 22.0, 0.1),
@@ -59,10 +63,9 @@ fn a_clock_that_runs_apart_for_an_hour_is_followed_without_a_glitch() {
     }
 }
 
-#[test]
-#[ignore = "prints one plan second by second: PLAN='…' cargo test --test voice second -- --ignored --nocapture"]
-fn second_by_second() {
-    let plan = Plan::parse(&std::env::var("PLAN").unwrap_or_default());
+/// Prints one plan second by second.
+fn second_by_second(line: &str) {
+    let plan = Plan::parse(line);
     let mut call = VoiceCall::new(&plan);
     for second in 1..=plan.secs {
         call.run_to(second);
