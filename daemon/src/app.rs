@@ -92,8 +92,19 @@ struct Desk {
     /// Peers the network shall keep a stream to, decided while the node was busy.
     to_connect: Vec<(PeerId, Vec<Multiaddr>, Source)>,
     dirty: bool,
-    /// A call changed: whoever hears of it and asks finds it in the view.
-    urgent: bool,
+    /// What happened to calls, to be told once the view shows it: whoever hears of it and asks finds it there.
+    happened: Vec<Happened>,
+}
+
+/// Something that happened to a call.
+struct Happened {
+    at: Moment,
+    word: &'static str,
+    call: CallId,
+    /// For the trace.
+    traced: Value,
+    /// For pages and the command line.
+    more: Value,
 }
 
 /// What [`App::new`] is made of.
@@ -153,7 +164,7 @@ impl App {
             meters: Meters::default(),
             to_connect: Vec::new(),
             dirty: true,
-            urgent: false,
+            happened: Vec::new(),
         };
         let number = safety::number(me, parts.echo);
         desk.contacts.insert(parts.echo, view_builder::echo_contact(parts.echo, number));
@@ -199,10 +210,12 @@ impl App {
     /// Hangs up with word to the others and gives the words time to leave.
     async fn farewell(&mut self) {
         self.node.shut_down(&mut self.desk);
+        self.answer();
         let goodbye = async {
             loop {
                 let input = self.node.next().await;
                 self.node.handle(input, &mut self.desk);
+                self.answer();
             }
         };
         // The loop has no end of its own; time is up or everything said.
@@ -222,10 +235,14 @@ impl App {
 
     /// Shows at once what somebody may ask about next, and answers commands after that: whoever reads it next finds what they asked for done.
     fn answer(&mut self) {
-        if self.desk.answers.is_empty() && !self.desk.urgent {
+        if self.desk.answers.is_empty() && self.desk.happened.is_empty() {
             return;
         }
         self.show();
+        for Happened { at, word, call, traced, more } in std::mem::take(&mut self.desk.happened) {
+            self.desk.trace.event(at, word, traced);
+            self.desk.tell(at, word, Some(call), more);
+        }
         for (reply, result) in self.desk.answers.drain(..) {
             // A page that went away has the view.
             let _ = reply.send(result);
@@ -234,7 +251,6 @@ impl App {
 
     fn show(&mut self) {
         self.desk.dirty = false;
-        self.desk.urgent = false;
         self.revision += 1;
         let desk = &self.desk;
         let sources = Sources {
@@ -786,7 +802,6 @@ impl Host for Desk {
 
     fn on_call(&mut self, at: Moment, call: CallId, event: CallEvent) {
         self.dirty = true;
-        self.urgent = true;
         let (word, more) = match event {
             CallEvent::Dialed => ("dial", json!({})),
             CallEvent::Ringing => ("ringing", json!({})),
@@ -815,8 +830,7 @@ impl Host for Desk {
         if let (Value::Object(traced), Value::Object(more)) = (&mut traced, &more) {
             traced.extend(more.clone());
         }
-        self.trace.event(at, word, traced);
-        self.tell(at, word, Some(call), more);
+        self.happened.push(Happened { at, word, call, traced, more });
     }
 
     fn on_path(&mut self, at: Moment, call: CallId, path: PathInfo) {
