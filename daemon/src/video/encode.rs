@@ -138,6 +138,10 @@ impl Encode {
                 Err(TryRecvError::Disconnected) => return Flow::End,
             }
         }
+        if self.from_page {
+            // Also while no frame comes: a page that was told to make nothing hears here that it may again.
+            self.parts.hub.browser(self.parts.key.track).set_plan(Some(*self.parts.out.plan.borrow()));
+        }
         let now = clock::now();
         let keys = self.own_view.borrow().keys;
         if keys != self.own_keys && now.since(self.own_key_at) >= OWN_KEYS_EVERY {
@@ -277,7 +281,6 @@ impl Encode {
             (self.encoder, self.last) = (None, None);
             self.base = self.next_seq;
         }
-        self.parts.hub.browser(self.parts.key.track).set_plan(Some(*self.parts.out.plan.borrow()));
         for frame in frames {
             let frame = EncodedVideo {
                 seq: frame.seq + self.base,
