@@ -277,6 +277,8 @@ impl Capture {
         }
         let Ok(mut tick) = Tick::try_from(tick) else { return };
         self.watch_device(&tick);
+        // Sound that nobody hears takes its time too: pictures are laid beside the same clock.
+        self.media_time += TICK;
         if self.calls.is_empty() {
             // Nobody hears it: what the page shows is the microphone as it is.
             self.levels.set_microphone(self.meter.take(&tick));
@@ -289,7 +291,6 @@ impl Capture {
             self.follow_plans();
         }
         self.frame.extend_from_slice(&tick);
-        self.media_time += TICK;
         if self.frame.len() >= self.length.samples() {
             let frame = std::mem::take(&mut self.frame);
             self.send(&frame);
@@ -438,6 +439,21 @@ mod tests {
         speak(&mut rig, 2, 0.3);
         let times: Vec<u128> = sent(&mut rig).iter().map(|f| f.media_time.as_millis()).collect();
         assert_eq!(times, [20, 30, 40, 50, 520, 530], "since the daemon's epoch");
+    }
+
+    #[test]
+    fn media_time_goes_on_while_nobody_is_called() {
+        let mut rig = rig(1_000);
+        speak(&mut rig, 2, 0.3);
+        rig.capture.obey(CaptureOrder::StopCall(CALL));
+        speak(&mut rig, 21, 0.3);
+        let (frames, out) = mpsc::channel(1_000);
+        rig.out = out;
+        let plan = rig.tell.subscribe();
+        rig.capture.obey(CaptureOrder::StartCall(CALL, VoiceOut { frames, plan }));
+        speak(&mut rig, 1, 0.3);
+        let times: Vec<u128> = sent(&mut rig).iter().map(|f| f.media_time.as_millis()).collect();
+        assert_eq!(times, [230]);
     }
 
     #[test]
