@@ -24,6 +24,8 @@ const CLASSES: usize = 4;
 /// What may go at once after a pause: what a timer of a millisecond can't spread, and not less than this.
 const BURST: f64 = 2_400.0;
 const BURST_TIME: f64 = 0.004;
+/// What pictures wait for at most of what went out beside them.
+const MOST_OWED: f64 = 2_400.0;
 /// Parity older than this mends nothing any more that was not asked for.
 const PARITY_LIFE: Duration = Duration::from_millis(120);
 /// Datagrams that may wait: two key frames of the largest size.
@@ -81,7 +83,8 @@ impl<T> Pacer<T> {
 
     /// Voice, padding or anything else of `bytes` went out beside the queue.
     pub fn spent(&mut self, bytes: usize) {
-        self.credit -= bytes as f64;
+        // Voice does not ask: where it takes more than the rate, pictures must not pay for it ever after.
+        self.credit = (self.credit - bytes as f64).max(-MOST_OWED);
     }
 
     /// When the next datagram may go; `None` if none waits.
@@ -182,8 +185,15 @@ mod tests {
         assert!(pacer.push(MS(0), Class::Parity, 2, 1_200));
         pacer.spent(2_400 + 1_200);
         assert_eq!(pacer.due(RATE).map(|at| at.as_micros() / 1_000), Some(10));
-        pacer.spent(120 * 120);
-        assert_eq!(drained(&mut pacer, 1_000).len(), 1);
+        assert_eq!(pacer.take(MS(150), RATE), Some(1));
+        pacer.spent(1_000_000);
+        assert_eq!(pacer.due(RATE), None, "the parity is too old");
+        assert!(pacer.push(MS(150), Class::Delta, 3, 1_200));
+        assert_eq!(
+            pacer.due(RATE).map(|at| at.as_micros() / 1_000),
+            Some(170),
+            "what is owed ends somewhere"
+        );
     }
 
     #[test]
