@@ -183,6 +183,7 @@ impl App {
         let mut meters = tokio::time::interval(METERS_EVERY);
         let mut views = tokio::time::interval(VIEW_EVERY);
         views.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.node.set_low_data(self.desk.settings.low_data);
         self.node.start(&mut self.desk);
         loop {
             self.connect_waiting();
@@ -442,6 +443,7 @@ impl App {
         let (answer, nearby) =
             (auto_answer(self.desk.settings.auto_answer), self.desk.settings.strangers_nearby_may_ring);
         self.node.configure(answer, nearby);
+        self.node.set_low_data(self.desk.settings.low_data);
         self.node.audio().set_ring_volume(self.desk.settings.ring_volume);
         self.node.audio().set_voice(self.desk.settings.voice());
         Ok(json!({}))

@@ -65,6 +65,8 @@ pub(crate) enum TaskInput {
     Sink(Option<Sink>),
     /// Where a picture of ours comes from, or that it is off.
     Picture(VideoTrack, Option<PictureIn>),
+    /// Whether pictures shall use little data.
+    LowData(bool),
 }
 
 /// Where what the peer sends goes.
@@ -277,6 +279,7 @@ impl Driver {
             TaskInput::NetworkChanged => self.session.handle(now, Input::NetworkChanged),
             TaskInput::Incoming(link) => self.add_link(link),
             TaskInput::Sink(sink) => self.set_sink(sink),
+            TaskInput::LowData(on) => self.session.handle(now, Input::LowData(on)),
             TaskInput::Picture(track, picture) => {
                 let on = picture.is_some();
                 match picture {

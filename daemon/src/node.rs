@@ -104,6 +104,8 @@ pub(crate) struct Node {
     task_events: mpsc::Receiver<(CallId, TaskEvent)>,
     /// Devices with an open signalling stream.
     up: BTreeSet<PeerId>,
+    /// Whether pictures shall use little data.
+    low_data: bool,
     wake_at: Moment,
 }
 
@@ -127,6 +129,7 @@ impl Node {
             task_events_out,
             task_events,
             up: BTreeSet::new(),
+            low_data: false,
             wake_at: Moment::ZERO,
         }
     }
@@ -207,6 +210,13 @@ impl Node {
     /// Changes who is answered by the machine, and who may ring.
     pub(crate) fn configure(&mut self, auto_answer: AutoAnswer, strangers_may_ring: bool) {
         self.calls.configure(auto_answer, strangers_may_ring);
+    }
+
+    /// Whether pictures shall use little data, in calls that run and in those to come.
+    pub(crate) fn set_low_data(&mut self, on: bool) {
+        if std::mem::replace(&mut self.low_data, on) != on {
+            self.tasks.values().for_each(|task| task.send(TaskInput::LowData(on)));
+        }
     }
 
     /// Does what `Calls` wants before anything happened: what a restart left over.
@@ -335,6 +345,7 @@ impl Node {
                         candidates: self.net.media_candidates(),
                     };
                     let task = CallTask::start(config, self.net.clone(), self.task_events_out.clone());
+                    task.send(TaskInput::LowData(self.low_data));
                     self.tasks.insert(call, task);
                 }
                 Output::Session { call, peer, command: SessionCommand::Stop } => {

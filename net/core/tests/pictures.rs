@@ -5,6 +5,7 @@ mod world;
 use std::time::Duration;
 
 use ahoy_base::Moment;
+use ahoy_net_core::session::Input;
 use world::Path;
 use world::pictures::{Look, PictureCall, look};
 
@@ -64,6 +65,19 @@ fn a_narrow_link_carries_a_picture_beside_the_voice() {
     for seed in 0..3 {
         let (_, seen) = call(seed, Path::good(500.0, 25), 30);
         assert!(seen.fps > 26.0 && seen.median < 125.0 && seen.frozen_ms < 250.0, "seed {seed}: {seen:?}");
+    }
+}
+
+#[test]
+fn who_wants_little_data_gets_and_sends_little() {
+    for side in 0..2 {
+        let mut call = PictureCall::new(1, Path::good(20_000.0, 10));
+        let now = call.now();
+        call.sessions[side].handle(now, Input::LowData(true));
+        call.camera(true);
+        call.run(SECOND(20));
+        let seen = look(&call.seen, now + SECOND(4), call.now());
+        assert!(seen.fps > 10.0 && seen.kbps > 40.0 && seen.kbps < 300.0, "side {side}: {seen:?}");
     }
 }
 

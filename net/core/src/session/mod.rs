@@ -507,7 +507,7 @@ impl Session {
             Input::Watching(watching) => self.pictures.watch(watching),
             Input::NeedKey(track) => self.pictures.need_key(track),
             Input::VoiceWaits(waits) => self.pictures.voice_waits(waits),
-            Input::LowData(on) => self.pictures.low_data(on),
+            Input::LowData(on) => self.pictures.low_data(now, on),
             Input::Wake => {}
         }
         self.on_time(now);

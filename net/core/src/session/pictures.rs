@@ -23,6 +23,8 @@ use crate::wire::picture::{Ask, Piece};
 const FIRST_WANT: VideoSize = VideoSize { width: 1_280, height: 720 };
 /// The same of a screen.
 const FIRST_SCREEN: VideoSize = VideoSize { width: 1_920, height: 1_080 };
+/// What is asked of a camera where little data shall be used: 160 kbit/s at most.
+const LITTLE: VideoSize = VideoSize { width: 320, height: 180 };
 /// The word about tracks is said again until it is acked.
 const SAY_AGAIN: Duration = Duration::from_millis(150);
 /// Bits a second that reports and acks of the other direction take.
@@ -178,8 +180,12 @@ impl Pictures {
         self.theirs.values_mut().for_each(|theirs| theirs.incoming.pause());
     }
 
-    pub(super) fn low_data(&mut self, on: bool) {
-        self.low_data = on;
+    /// Both ways: little is sent, and little of their camera is asked for. A screen stays readable.
+    pub(super) fn low_data(&mut self, now: Moment, on: bool) {
+        if self.low_data != on {
+            self.low_data = on;
+            self.change(now);
+        }
     }
 
     pub(super) fn need_key(&mut self, track: VideoTrack) {
@@ -213,7 +219,11 @@ impl Pictures {
 
     fn state(&self) -> PictureState {
         let on = |track| self.ours.get(&track).is_some_and(|ours| ours.on);
-        let want = |track| self.theirs.get(&track).and_then(|theirs| theirs.want);
+        let want = |track| {
+            let want = self.theirs.get(&track).and_then(|theirs| theirs.want)?;
+            let little = self.low_data && track == VideoTrack::Camera;
+            Some(if little { smaller(want, LITTLE) } else { want })
+        };
         PictureState { serial: self.said, on: VideoTrack::ALL.map(on), want: VideoTrack::ALL.map(want) }
     }
 
@@ -554,6 +564,10 @@ const fn first_want(track: VideoTrack) -> VideoSize {
         VideoTrack::Camera => FIRST_WANT,
         VideoTrack::Screen => FIRST_SCREEN,
     }
+}
+
+fn smaller(one: VideoSize, other: VideoSize) -> VideoSize {
+    VideoSize { width: one.width.min(other.width), height: one.height.min(other.height) }
 }
 
 /// How much more than the encoder's bits goes out: headers, seals, parity, second sendings.
