@@ -725,7 +725,7 @@ impl Session {
 
     /// Takes over what the reports say: how voice is sent from here on.
     fn follow_weather(&mut self, now: Moment) {
-        if let Some(weather) = self.links.weather()
+        if let Some(weather) = self.voice_weather()
             && let Some(plan) = self.voice.follow(now, weather)
         {
             self.outputs.push_back(Output::Voice(plan));

@@ -23,6 +23,8 @@ use crate::wire::picture::{Ask, Piece};
 const FIRST_WANT: VideoSize = VideoSize { width: 1_280, height: 720 };
 /// The same of a screen.
 const FIRST_SCREEN: VideoSize = VideoSize { width: 1_920, height: 1_080 };
+/// What the voice has beside pictures however little there is: its best plan without repair.
+const VOICE_BESIDE: Bitrate = Bitrate::kbps(112);
 /// What is asked of a camera where little data shall be used: 160 kbit/s at most.
 const LITTLE: VideoSize = VideoSize { width: 320, height: 180 };
 /// The word about tracks is said again until it is acked.
@@ -423,10 +425,24 @@ impl Session {
         }
     }
 
+    /// What the voice may use. Beside pictures the target is what the link carries, and losses may be of their making: a
+    /// voice that met them with more sendings would take all that is left of a narrow link.
+    pub(super) fn voice_weather(&self) -> Option<Weather> {
+        let weather = self.links.weather()?;
+        if !self.pictures.any_on() {
+            return Some(weather);
+        }
+        let target = self.links.target();
+        let half = Bitrate::bps(target.as_bps() / 2).max(VOICE_BESIDE).min(target);
+        Some(Weather { budget: half, ..weather })
+    }
+
     /// Tells encoders what they may make.
     fn follow_plan(&mut self, now: Moment) {
         let (Some(weather), true) = (self.links.weather(), self.pictures.any_on()) else { return };
-        let Weather { loss, budget } = weather;
+        let loss = weather.loss;
+        // Not what a voice alone may try beyond it: pictures show what the link carries.
+        let budget = self.links.target();
         let rtt = self.links.rtt();
         let voice = self.voice.plan().cost().as_bps() + REPORTS.as_bps();
         let left = budget.as_bps().saturating_sub(voice);
