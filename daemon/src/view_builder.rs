@@ -345,9 +345,6 @@ fn video_device(device: &video::VideoDevice) -> VideoDevice {
             Kind::Camera => VideoDeviceKind::Camera,
             Kind::Screen => VideoDeviceKind::Screen,
             Kind::Window => VideoDeviceKind::Window,
-            Kind::Portal => VideoDeviceKind::Portal,
-            Kind::Browser => VideoDeviceKind::Browser,
-            Kind::Virtual => VideoDeviceKind::Virtual,
         },
     }
 }

@@ -2,13 +2,12 @@
 //!
 //! ```text
 //!  source thread (camera, screen)          encode thread, one a call and track              call task
-//!  V4L2, X11, portal, file, test card ---> newest picture -> plan's size -> VP8 or VP9 ---> EncodedVideo
+//!  V4L2, X11, page, file, test card -----> newest picture -> plan's size -> VP8 or VP9 ---> EncodedVideo
 //!                                                                  |
 //!  call task                                                       v own pictures
 //!  ShownVideo at its release -----------------------------------> hub -> pages           -> recorders
 //! ```
 //! Nothing is captured before somebody asks for it: a source is open exactly while a call sends its track.
-#![allow(dead_code, reason = "its callers land after it")]
 
 mod browser;
 mod capture;
@@ -112,12 +111,6 @@ pub(crate) enum SourceKind {
     Screen,
     /// One window.
     Window,
-    /// What the person picks in the desktop's own dialog.
-    Portal,
-    /// The page captures.
-    Browser,
-    /// A file, the test card, or nothing.
-    Virtual,
 }
 
 /// A source that can be chosen.

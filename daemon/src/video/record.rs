@@ -103,16 +103,14 @@ struct Track {
     lines: BufWriter<File>,
     frames: u32,
     flushed: u32,
-    header: [u8; 32],
 }
 
 impl Track {
     fn create(folder: &Path, name: String, shown: &ShownVideo) -> io::Result<Track> {
-        let header = ivf_header(shown.frame.codec, shown.frame.size, 0);
         let mut ivf = BufWriter::new(File::create(folder.join(format!("{name}.ivf")))?);
-        ivf.write_all(&header)?;
+        ivf.write_all(&ivf_header(shown.frame.codec, shown.frame.size, 0))?;
         let lines = BufWriter::new(File::create(folder.join(format!("{name}.jsonl")))?);
-        Ok(Track { codec: shown.frame.codec, part: 1, ivf, lines, frames: 0, flushed: 0, header })
+        Ok(Track { codec: shown.frame.codec, part: 1, ivf, lines, frames: 0, flushed: 0 })
     }
 
     fn write(&mut self, shown: &ShownVideo) -> io::Result<()> {
