@@ -39,6 +39,10 @@ const SERVER_NAME: &str = "l";
 const EXPORTER: &[u8] = b"ahoy-lane/1";
 /// How long opening all lanes of a link may take, a proxy and a relay on the way.
 const DIAL_TIME: Duration = Duration::from_secs(10);
+/// How often a lane over the swarm is opened again.
+const LANE_TRIES: usize = 3;
+/// Pause before that.
+const LANE_AGAIN: Duration = Duration::from_millis(50);
 /// How long lanes that have come wait for the others.
 const GATHER_TIME: Duration = Duration::from_secs(10);
 /// Handshakes of others under way at once.
@@ -218,16 +222,7 @@ impl Lanes {
         let open = async {
             let mut lanes = Vec::new();
             for number in 0..LANES {
-                let stream = control.open_stream(theirs, MEDIA_PROTOCOL).await.map_err(io::Error::other)?;
-                let mut stream = stream.compat();
-                let ours = random::<32>().ok_or_else(|| io::Error::other("no randomness"))?;
-                stream.write_all(&[&name[..], &[number as u8], &ours].concat()).await?;
-                stream.flush().await?;
-                let mut their_half = [0u8; 32];
-                stream.read_exact(&mut their_half).await?;
-                let (read, write) = tokio::io::split(stream);
-                let secret = (number == 0).then(|| joint_secret(&name, &ours, &their_half));
-                lanes.push(Lane { number, halves: (Box::new(read), Box::new(write)), secret });
+                lanes.push(open_swarm(&mut control, theirs, &name, number).await?);
             }
             io::Result::Ok(lanes)
         };
@@ -334,6 +329,39 @@ impl Lanes {
         let halves = <[Halves; LANES]>::try_from(halves).map_err(|_| LinkError::Closed)?;
         let carrier = LaneLink::start(halves, remote, secret.ok_or(LinkError::Closed)?, self.shared.clock);
         Ok(Link::new(self.shared.media.next_id(), peer, side, kind, carrier))
+    }
+}
+
+/// Opens a lane over the swarm's connection, again if its stream was dropped on arrival: libp2p drops one that comes while
+/// another waits to be taken.
+async fn open_swarm(
+    control: &mut libp2p_stream::Control,
+    peer: libp2p::PeerId,
+    name: &LinkName,
+    number: usize,
+) -> io::Result<Lane> {
+    let ours = random::<32>().ok_or_else(|| io::Error::other("no randomness"))?;
+    let mut tries = 0;
+    loop {
+        let open = async {
+            let stream = control.open_stream(peer, MEDIA_PROTOCOL).await.map_err(io::Error::other)?;
+            let mut stream = stream.compat();
+            stream.write_all(&[&name[..], &[number as u8], &ours].concat()).await?;
+            stream.flush().await?;
+            let mut theirs = [0u8; 32];
+            stream.read_exact(&mut theirs).await?;
+            io::Result::Ok((stream, theirs))
+        };
+        match open.await {
+            Ok((stream, theirs)) => {
+                let (read, write) = tokio::io::split(stream);
+                let secret = (number == 0).then(|| joint_secret(name, &ours, &theirs));
+                return Ok(Lane { number, halves: (Box::new(read), Box::new(write)), secret });
+            }
+            Err(error) if tries >= LANE_TRIES => return Err(error),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(LANE_AGAIN).await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! Lanes that do not come in at our own door: those that wait at a relay's, those over the swarm's connections, and those
 //! that wait at ours for somebody who is reachable through us.
 
+use std::time::Duration;
+
 use ahoy_base::PeerId;
 use ahoy_net_core::session::PathKind;
 use libp2p::swarm::Stream;
@@ -12,6 +14,12 @@ use crate::identity::{from_libp2p, to_libp2p};
 use crate::lanes::Accepted;
 use crate::reach::{decode_addresses, encode_addresses};
 use crate::signalling::{read_message, write_message};
+
+/// How long a device may take to say that it has its ticket.
+const RING_TIME: Duration = Duration::from_secs(3);
+/// Pauses between the times it is sent: libp2p drops a stream that comes while another waits to be taken, and the four lanes
+/// of a call ring at once.
+const RING_AGAIN_MS: [u64; 4] = [20, 80, 320, 1_280];
 
 impl Driver {
     /// How a link to `peer` may go without UDP.
@@ -52,6 +60,8 @@ impl Driver {
         tokio::spawn(async move {
             let Ok(Some(message)) = read_message(&mut stream).await else { return };
             let Some((ticket, doors)) = message.split_first_chunk::<16>() else { return };
+            // The relay rings again until it reads this.
+            let _ = write_message(&mut stream, &[]).await;
             let told = decode_addresses(doors);
             let doors = known.unwrap_or_default().into_iter().chain(DoorAddress::all(told.iter()));
             for at in doors {
@@ -74,13 +84,19 @@ impl Driver {
         let mut control = self.swarm.behaviour().stream.new_control();
         tokio::spawn(async move {
             let message = [&ticket[..], &encode_addresses(&doors)].concat();
-            let sent = async {
-                let mut stream =
-                    control.open_stream(theirs, SPLICE_PROTOCOL).await.map_err(std::io::Error::other)?;
-                write_message(&mut stream, &message).await
-            };
-            if let Err(error) = sent.await {
-                tracing::debug!(%error, "a device does not take its ticket");
+            for pause in RING_AGAIN_MS.map(Duration::from_millis) {
+                let rung = async {
+                    let mut stream =
+                        control.open_stream(theirs, SPLICE_PROTOCOL).await.map_err(std::io::Error::other)?;
+                    write_message(&mut stream, &message).await?;
+                    read_message(&mut stream).await
+                };
+                match tokio::time::timeout(RING_TIME, rung).await {
+                    Ok(Ok(Some(_))) => return,
+                    Ok(end) => tracing::debug!(?end, "a device does not take its ticket"),
+                    Err(_) => tracing::debug!("a device says nothing to its ticket"),
+                }
+                tokio::time::sleep(pause).await;
             }
         });
     }

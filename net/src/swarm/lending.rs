@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ahoy_base::PeerId;
 use ahoy_net_core::path::relay::Relay;
-use futures::StreamExt;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 
 use super::dialling::whole;
+use super::streams::{Arrived, arrived};
 use super::{Driver, Outgoing};
 use crate::identity::{from_libp2p, to_libp2p};
 use crate::{NetEvent, RelayRole, addresses, relay};
@@ -41,7 +41,7 @@ impl Driver {
         }
         let now = (self.clock)();
         self.parts.media.port().with_relay(|relay| *relay = Some(Relay::new(now)));
-        self.asks = self.swarm.behaviour().stream.new_control().accept(relay::PROTOCOL).ok();
+        self.asks = self.swarm.behaviour().stream.new_control().accept(relay::PROTOCOL).ok().map(arrived);
         tracing::info!("relays for others");
     }
 
@@ -100,10 +100,10 @@ impl Driver {
 
 /// The next stream of a protocol that may not be offered.
 pub(super) async fn next_of(
-    streams: &mut Option<libp2p_stream::IncomingStreams>,
+    streams: &mut Option<Arrived>,
 ) -> Option<(libp2p::PeerId, libp2p::swarm::Stream)> {
     match streams {
-        Some(streams) => streams.next().await,
+        Some(streams) => streams.recv().await,
         None => std::future::pending().await,
     }
 }

@@ -35,7 +35,7 @@ use behaviour::{Behaviour, BehaviourEvent, Friends};
 pub(crate) use lending::Lenders;
 use peers::{Outgoing, Peers, Road};
 use relays::Relays;
-use streams::StreamNews;
+use streams::{Arrived, StreamNews, arrived};
 
 /// Our protocol. Only devices that speak it count as nearby.
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/ahoy/sig/1");
@@ -99,13 +99,13 @@ pub(crate) struct Driver {
     told: Option<Reached>,
     news_out: mpsc::Sender<StreamNews>,
     news: mpsc::Receiver<StreamNews>,
-    incoming: libp2p_stream::IncomingStreams,
+    incoming: Arrived,
     /// Relays bring word of lanes that wait at their doors.
-    tickets: libp2p_stream::IncomingStreams,
+    tickets: Arrived,
     /// Lanes over the swarm's own connections.
-    lanes: libp2p_stream::IncomingStreams,
+    lanes: Arrived,
     /// Questions for splices; `None` while we lend none.
-    asks: Option<libp2p_stream::IncomingStreams>,
+    asks: Option<Arrived>,
     lenders: Lenders,
 }
 
@@ -125,7 +125,10 @@ impl Driver {
         }
         let mut control = swarm.behaviour().stream.new_control();
         let mut accept = |protocol| {
-            control.accept(protocol).map_err(|_| Error::Swarm("a protocol is registered twice".to_owned()))
+            control
+                .accept(protocol)
+                .map(arrived)
+                .map_err(|_| Error::Swarm("a protocol is registered twice".to_owned()))
         };
         let incoming = accept(PROTOCOL)?;
         let (tickets, lanes) = (accept(SPLICE_PROTOCOL)?, accept(MEDIA_PROTOCOL)?);
@@ -167,11 +170,11 @@ impl Driver {
                     Some(command) => self.on_command(command),
                     None => return,
                 },
-                Some((peer, stream)) = self.incoming.next() => self.on_incoming(&peer, stream),
+                Some((peer, stream)) = self.incoming.recv() => self.on_incoming(&peer, stream),
                 Some(news) = self.news.recv() => self.on_stream(news).await,
                 news = self.parts.table.next() => self.on_table(news),
-                Some((relay, stream)) = self.tickets.next() => self.on_ticket(&relay, stream),
-                Some((peer, stream)) = self.lanes.next() => self.on_lane(&peer, stream),
+                Some((relay, stream)) = self.tickets.recv() => self.on_ticket(&relay, stream),
+                Some((peer, stream)) = self.lanes.recv() => self.on_lane(&peer, stream),
                 Some((peer, stream)) = lending::next_of(&mut self.asks) => self.on_splice_ask(&peer, stream),
                 Some((peer, ticket)) = self.parts.rings.recv() => self.ring(peer, ticket),
                 _ = tick.tick() => {}

@@ -1,6 +1,8 @@
 //! The streams of each device: ours to speak, its to hear, and one that asks where the table is joined.
 
 use ahoy_base::PeerId;
+use futures::StreamExt;
+use libp2p::swarm::Stream;
 use tokio::sync::mpsc;
 
 use super::{Driver, Outgoing, PROTOCOL};
@@ -10,15 +12,31 @@ use crate::signalling::{self, MAX_WAITING};
 
 /// What tasks around streams tell the swarm task.
 pub(super) enum StreamNews {
-    Opened(PeerId, libp2p::swarm::Stream),
+    Opened(PeerId, Stream),
     Failed(PeerId, String),
     Closed(PeerId),
+}
+
+/// Streams of one protocol that others opened and the swarm's task has not looked at yet.
+pub(super) type Arrived = mpsc::Receiver<(libp2p::PeerId, Stream)>;
+
+/// Lets streams wait for the swarm's task: libp2p itself keeps one and drops the rest.
+pub(super) fn arrived(mut streams: libp2p_stream::IncomingStreams) -> Arrived {
+    let (queue, arrived) = mpsc::channel(MAX_WAITING);
+    tokio::spawn(async move {
+        while let Some(stream) = streams.next().await {
+            if queue.send(stream).await.is_err() {
+                return;
+            }
+        }
+    });
+    arrived
 }
 
 impl Driver {
     /// The device opened its stream to us; from now on it is heard. Ours is opened for those we want to speak with alone:
     /// a stranger gets no sign that anybody listens.
-    pub(super) fn on_incoming(&mut self, peer: &libp2p::PeerId, mut stream: libp2p::swarm::Stream) {
+    pub(super) fn on_incoming(&mut self, peer: &libp2p::PeerId, mut stream: Stream) {
         let Some(peer) = from_libp2p(peer) else { return };
         let events = self.parts.events.clone();
         let reader = tokio::spawn(async move {
