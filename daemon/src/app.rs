@@ -515,6 +515,7 @@ impl Desk {
             bootstraps: (reached.bootstraps, reached.known_bootstraps),
             table: reached.table,
             proxy,
+            mapping: reached.mapping,
         }
     }
 

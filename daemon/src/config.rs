@@ -15,7 +15,7 @@ use crate::web::protocol::UiError;
 pub(crate) const DEFAULT_PORT: u16 = 7447;
 
 /// What can be told, in the order `ahoy config` prints it. Flag `--key`, variable `AHOY_KEY` (`-` as `_`), `key = …`.
-pub(crate) const KEYS: [Key; 19] = [
+pub(crate) const KEYS: [Key; 20] = [
     Key { name: "data", default: "", kind: Kind::Place },
     Key { name: "profile", default: "", kind: Kind::Place },
     Key { name: "portable", default: "off", kind: Kind::Place },
@@ -28,6 +28,7 @@ pub(crate) const KEYS: [Key; 19] = [
     Key { name: "video-out", default: "", kind: Kind::Value },
     Key { name: "listen", default: "", kind: Kind::List },
     Key { name: "mdns", default: "on", kind: Kind::Value },
+    Key { name: "port-mapping", default: "on", kind: Kind::Value },
     Key { name: "bootstrap", default: "", kind: Kind::List },
     Key { name: "relay", default: "", kind: Kind::Value },
     Key { name: "proxy", default: "", kind: Kind::Value },
@@ -111,6 +112,8 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<String>,
     /// Whether people nearby are looked for.
     pub(crate) mdns: bool,
+    /// Whether the router is asked to pass calls on.
+    pub(crate) port_mapping: bool,
     /// Multiaddresses with `/p2p/…` to join the network at.
     pub(crate) bootstrap: Vec<String>,
     /// Whom this device carries calls of others for.
@@ -169,6 +172,7 @@ impl Config {
             video_out: values.text("video-out"),
             listen: values.list("listen"),
             mdns: values.switch("mdns")?,
+            port_mapping: values.switch("port-mapping")?,
             bootstrap: values.list("bootstrap"),
             relay: values.relay()?,
             proxy: values.proxy(env)?,
@@ -437,7 +441,7 @@ mod tests {
             Kind::List => Some("/ip4/127.0.0.1/tcp/1"),
             Kind::Value => match key.name {
                 "ui" => Some("9"),
-                "no-ui" | "mdns" => Some("on"),
+                "no-ui" | "mdns" | "port-mapping" => Some("on"),
                 "auto-answer" => Some("all"),
                 "relay" => Some("public"),
                 "proxy" => Some("http://x:1"),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::clock;
 use crate::config::DEFAULT_PORT;
 use crate::paths::{Paths, private_file};
-use crate::view::{ChosenDevice, DeviceState, NetworkFault, View};
+use crate::view::{ChosenDevice, DeviceState, NetworkFact, NetworkFault, View};
 
 /// Start of 2026: a clock before it is wrong, because this program was written later.
 const EARLIEST_MS: u64 = 1_767_225_600_000;
@@ -73,6 +73,7 @@ pub(crate) fn examine(paths: &Paths, running: Option<&Running<'_>>) -> Vec<Check
             checks.push(addresses(view));
             checks.push(media_ports(view));
             checks.push(nearby(view));
+            checks.extend(view.ready.facts.iter().map(fact));
             checks.extend(view.ready.faults.iter().map(network));
         }
     }
@@ -240,6 +241,11 @@ fn nearby(view: &View) -> Check {
     good("nearby", "People nearby", format!("Looked for; {} found.", view.nearby.len()))
 }
 
+fn fact(fact: &NetworkFact) -> Check {
+    let state = if fact.mend.is_some() { CheckState::Weak } else { CheckState::Good };
+    check(state, &fact.code, &fact.title, fact.text.clone(), fact.mend.clone())
+}
+
 fn network(fault: &NetworkFault) -> Check {
     let state = if fault.broken { CheckState::Broken } else { CheckState::Weak };
     let text = format!("{}. {}", fault.text, fault.works);
@@ -306,6 +312,16 @@ mod tests {
             mend: "Let Ahoy use UDP in the firewall.".into(),
         }];
         assert_eq!(state_of(&view, "udp_blocked"), CheckState::Weak);
+        let router = |mend: Option<&str>| NetworkFact {
+            code: "router".into(),
+            title: "Router".into(),
+            text: "It passes calls on.".into(),
+            mend: mend.map(Into::into),
+        };
+        for (mend, state) in [(None, CheckState::Good), (Some("Switch it on."), CheckState::Weak)] {
+            view.ready.facts = vec![router(mend)];
+            assert_eq!(state_of(&view, "router"), state);
+        }
         view.ready.listening.clear();
         assert_eq!(state_of(&view, "addresses"), CheckState::Broken);
         assert_eq!(wall_clock(0).state, CheckState::Weak);

@@ -193,6 +193,7 @@ async fn start_net(
             relay: config.relay,
             proxy: config.proxy.clone(),
             invite: Some(invite(store)?),
+            map_ports: config.port_mapping,
             wall_ms: clock::wall_ms,
         },
         clock: clock::now,

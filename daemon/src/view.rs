@@ -90,6 +90,24 @@ pub(crate) struct Ready {
     /// What is wrong between this device and the others, the first to mend first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) faults: Vec<NetworkFault>,
+    /// What is worth knowing of the network that keeps nobody from calling.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) facts: Vec<NetworkFact>,
+}
+
+/// One thing worth knowing of the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NetworkFact {
+    /// Stable word: what it is about.
+    pub(crate) code: String,
+    /// The same for people.
+    pub(crate) title: String,
+    /// What is so, and what it means for calls.
+    pub(crate) text: String,
+    /// What would make it better, if something would.
+    #[serde(rename = "do")]
+    pub(crate) mend: Option<String>,
 }
 
 /// One thing that is wrong with the network.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ahoy_base::{CallId, PeerId, VideoTrack};
-use ahoy_call::{Alert, Call, EndReason, Fault, Network, Weight, words};
+use ahoy_call::{Alert, Call, EndReason, Fact, Fault, Network, Weight, words};
 use ahoy_net_core::session::PathInfo;
 use ahoy_net_core::wire::signal::MediaKind;
 
@@ -15,9 +15,9 @@ use crate::picture_figures::Pictures;
 use crate::video;
 use crate::view::{
     AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, ChosenVideo, Contact, Device, DeviceState,
-    Devices, Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, NetworkFault, Notice, PathKind,
-    PathView, PeerKind, Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent, Security,
-    Settings, TrackView, Verified, VideoDevice, VideoDeviceKind, VideoDeviceState, View, from_word,
+    Devices, Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, NetworkFact, NetworkFault, Notice,
+    PathKind, PathView, PeerKind, Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent,
+    Security, Settings, TrackView, Verified, VideoDevice, VideoDeviceKind, VideoDeviceState, View, from_word,
 };
 
 /// Everything a view is made of.
@@ -94,6 +94,7 @@ pub(crate) fn empty(me: PeerId) -> View {
             last_error: None,
             mdns: false,
             faults: Vec::new(),
+            facts: Vec::new(),
         },
         contacts: Vec::new(),
         nearby: Vec::new(),
@@ -160,6 +161,17 @@ fn ready(sources: &Sources<'_>) -> Ready {
         last_error: sources.last_error.clone(),
         mdns: sources.mdns,
         faults: sources.network.faults().into_iter().map(fault).collect(),
+        facts: sources.network.facts().into_iter().map(fact).collect(),
+    }
+}
+
+fn fact(fact: Fact) -> NetworkFact {
+    let (text, mend) = fact.words();
+    NetworkFact {
+        code: fact.code().to_owned(),
+        title: fact.title().to_owned(),
+        text,
+        mend: mend.map(str::to_owned),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ahoy_net_core::find::Way;
+use ahoy_net_core::mapping::{Port, Transport};
 use ahoy_net_core::session::AddressKind;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -70,6 +71,31 @@ pub(crate) fn is_public(ip: IpAddr) -> bool {
     !ip.is_unspecified() && matches!(AddressKind::of(ip), AddressKind::Ipv4 | AddressKind::Ipv6)
 }
 
+/// The port that an address of ours has at the gateway of the default route.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of libp2p's protocols two have ports")]
+pub(crate) fn port_of(address: &Multiaddr) -> Option<Port> {
+    let mut parts = address.iter();
+    let (Some(Protocol::Ip4(ip)), Some(port)) = (parts.next(), parts.next()) else { return None };
+    let (transport, number) = match port {
+        Protocol::Tcp(number) => (Transport::Tcp, number),
+        Protocol::Udp(number) => (Transport::Udp, number),
+        _ => return None,
+    };
+    (!ip.is_loopback() && !is_relayed(address)).then_some(Port { transport, number })
+}
+
+/// An address as the world has it while a gateway passes its port on.
+pub(crate) fn outside(address: &Multiaddr, mapped: &[(Port, SocketAddr)]) -> Option<Multiaddr> {
+    let port = port_of(address)?;
+    let (_, outside) = mapped.iter().find(|(of, _)| *of == port)?;
+    let transport = match port.transport {
+        Transport::Tcp => Protocol::Tcp(outside.port()),
+        Transport::Udp => Protocol::Udp(outside.port()),
+    };
+    let first = [Protocol::from(outside.ip()), transport];
+    Some(first.into_iter().chain(address.iter().skip(2)).collect())
+}
+
 /// Interfaces that lead to virtual machines and containers more often than to people; tried last.
 const VIRTUAL: [&str; 6] = ["docker", "br-", "veth", "virbr", "vmnet", "lxc"];
 
@@ -115,6 +141,25 @@ mod tests {
         assert!(is_loopback(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()));
         assert!(is_loopback(&"/ip6/::1/udp/1/quic-v1".parse().unwrap()));
         assert!(!is_loopback(&"/ip4/10.0.0.1/tcp/1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_mapped_port_makes_an_address_of_the_world_with_all_that_follows() {
+        let port = |transport, number| Port { transport, number };
+        let mapped = [
+            (port(Transport::Udp, 4_001), "9.9.9.9:5001".parse().unwrap()),
+            (port(Transport::Tcp, 443), "9.9.9.9:443".parse().unwrap()),
+        ];
+        for (inside, expected) in [
+            ("/ip4/192.168.1.2/udp/4001/quic-v1", Some("/ip4/9.9.9.9/udp/5001/quic-v1")),
+            ("/ip4/192.168.1.2/tcp/443/tls/ws", Some("/ip4/9.9.9.9/tcp/443/tls/ws")),
+            ("/ip4/192.168.1.2/tcp/4001", None),
+            ("/ip4/127.0.0.1/udp/4001/quic-v1", None),
+            ("/ip6/2001:db8::1/udp/4001/quic-v1", None),
+        ] {
+            let expected: Option<Multiaddr> = expected.map(|text| text.parse().unwrap());
+            assert_eq!(outside(&inside.parse().unwrap(), &mapped), expected, "{inside}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod error;
 mod identity;
 mod lanes;
 mod link;
+mod mapping;
 mod quic_endpoint;
 mod quic_link;
 mod reach;
@@ -181,6 +182,7 @@ pub struct Net {
     lenders: swarm::Lenders,
     /// Counts moments at which relays may not know us any more.
     changed: Arc<watch::Sender<u64>>,
+    mapping: Option<mapping::Mapping>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -211,6 +213,10 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
             .map_err(Error::Tls)?;
     let keys = lanes::LaneKeys::new(&keypair).map_err(Error::Tls)?;
     let lanes = lanes::Lanes::start(keys, door.clone(), media.clone(), config.clock, accepted, links);
+    let (mapped_out, mapped) = mpsc::channel(MAX_LINKS);
+    let alone = config.listen.iter().all(is_loopback);
+    let mapping = (config.reach.map_ports && !alone)
+        .then(|| mapping::Mapping::start(mapping::Finder::SYSTEM, config.clock, mapped_out));
     let parts = swarm::Parts {
         door,
         splices,
@@ -218,6 +224,8 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
         accepted: accepted_out,
         media: media.clone(),
         table: table::Table::start(&config, &config.media_listen)?,
+        mapping: mapping.clone(),
+        mapped,
         commands: commands_in,
         events: events.clone(),
         outlets: outlets.clone(),
@@ -235,25 +243,36 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
     }));
     let changed = Arc::new(watch::Sender::new(0));
     let changes = changes::Changes::new(config.clock, config.reach.wall_ms);
-    tasks.push(tokio::spawn(tell_changes(changes, media.clone(), commands.clone(), events, changed.clone())));
+    let told = Changed {
+        media: media.clone(),
+        mapping: mapping.clone(),
+        commands: commands.clone(),
+        count: changed.clone(),
+    };
+    tasks.push(tokio::spawn(tell_changes(changes, told, events)));
     let tasks = Arc::new(Mutex::new(tasks));
-    Ok((Net { own, commands, outlets, media, lanes, streams, lenders, changed, tasks }, events_in))
+    Ok((Net { own, commands, outlets, media, lanes, streams, lenders, changed, mapping, tasks }, events_in))
 }
 
-async fn tell_changes(
-    mut changes: changes::Changes,
+/// Who is told that the network changed, beside the node.
+struct Changed {
     media: quic_endpoint::Media,
+    mapping: Option<mapping::Mapping>,
     commands: mpsc::Sender<swarm::Command>,
-    events: mpsc::Sender<NetEvent>,
     count: Arc<watch::Sender<u64>>,
-) {
+}
+
+async fn tell_changes(mut changes: changes::Changes, told: Changed, events: mpsc::Sender<NetEvent>) {
     loop {
         let change = changes.next().await;
         tracing::info!(?change, "the network changed");
-        media.forget_seen();
-        count.send_modify(|n| *n += 1);
+        told.media.forget_seen();
+        told.count.send_modify(|n| *n += 1);
+        if let Some(mapping) = &told.mapping {
+            mapping.changed();
+        }
         // The swarm dials anew, the node tells its sessions.
-        let _ = commands.send(swarm::Command::NetworkChanged).await;
+        let _ = told.commands.send(swarm::Command::NetworkChanged).await;
         if events.send(NetEvent::Changed(change)).await.is_err() {
             return;
         }
@@ -417,7 +436,12 @@ impl Net {
 
     /// Closes everything.
     pub async fn shutdown(&self) {
-        self.media.shut_down().await;
+        let given_up = async {
+            if let Some(mapping) = &self.mapping {
+                mapping.stop().await;
+            }
+        };
+        tokio::join!(self.media.shut_down(), given_up);
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.iter().for_each(JoinHandle::abort);
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ahoy_base::{LinkId, Moment, PeerId};
+use ahoy_net_core::mapping::{Port, Transport};
 use ahoy_net_core::session::{LinkSide, PathKind};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{AckFrequencyConfig, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
@@ -67,6 +68,8 @@ struct Shared {
     port: Arc<UdpPort>,
     /// Where others see us, and until when that is believed.
     seen: Mutex<BTreeMap<SocketAddr, Moment>>,
+    /// Where a gateway passes on to us.
+    mapped: Mutex<Vec<SocketAddr>>,
     armed: Mutex<BTreeMap<PeerId, usize>>,
     next_link: AtomicU32,
     clock: fn() -> Moment,
@@ -102,6 +105,7 @@ impl Media {
             endpoint,
             port,
             seen: Mutex::default(),
+            mapped: Mutex::default(),
             armed: Mutex::default(),
             next_link: AtomicU32::new(1),
             clock,
@@ -178,7 +182,8 @@ impl Media {
         Ok(self.link(peer, LinkSide::Dialer, connection))
     }
 
-    /// Where others may reach our sockets: the machine's addresses, best first, then those that others see.
+    /// Where others may reach our sockets: the machine's addresses, best first, then those that a gateway passes on to us, then
+    /// those that others see.
     pub(crate) fn candidates(&self) -> Vec<SocketAddr> {
         let mut all = Vec::new();
         for local in self.shared.port.bound() {
@@ -194,12 +199,29 @@ impl Media {
         if all.iter().any(|a| !a.ip().is_loopback()) {
             all.retain(|a| !a.ip().is_loopback());
         }
+        let mapped = self.shared.mapped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.extend(mapped);
         let now = self.now();
         let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, until| now < *until);
         let others = seen.keys().filter(|a| !all.contains(a)).copied().collect::<Vec<_>>();
         all.extend(others);
         all
+    }
+
+    /// The ports below QUIC that a gateway could pass on to us.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = Port> + '_ {
+        let far = |local: &SocketAddr| local.is_ipv4() && !local.ip().is_loopback();
+        let port = |local: SocketAddr| Port { transport: Transport::Udp, number: local.port() };
+        self.shared.port.bound().filter(far).map(port)
+    }
+
+    /// A gateway passes these on to us, and no others.
+    pub(crate) fn map(&self, mapped: &[(Port, SocketAddr)]) {
+        let ours =
+            |(port, outside): &(Port, SocketAddr)| self.ports().any(|p| p == *port).then_some(*outside);
+        *self.shared.mapped.lock().unwrap_or_else(PoisonError::into_inner) =
+            mapped.iter().filter_map(ours).collect();
     }
 
     /// Somebody sees our port at `address`.

@@ -1,5 +1,6 @@
 //! How far this device reaches and is reached: what it is told about that, and what it tells.
 
+use ahoy_net_core::mapping::Standing;
 use libp2p::Multiaddr;
 
 use crate::door::{Proxy, ProxyTrouble};
@@ -34,13 +35,15 @@ pub struct ReachConfig {
     pub proxy: Option<Proxy>,
     /// The invitation of its own card, whose holders find it in the table.
     pub invite: Option<[u8; 16]>,
+    /// Whether the gateway of the default route is asked to pass our ports on.
+    pub map_ports: bool,
     /// Milliseconds since 1970, for names that change each day.
     pub wall_ms: fn() -> u64,
 }
 
 impl Default for ReachConfig {
     fn default() -> ReachConfig {
-        ReachConfig { relay: RelayRole::Off, proxy: None, invite: None, wall_ms: || 0 }
+        ReachConfig { relay: RelayRole::Off, proxy: None, invite: None, map_ports: false, wall_ms: || 0 }
     }
 }
 
@@ -63,6 +66,8 @@ pub struct Reached {
     pub table: usize,
     /// It carries calls of others.
     pub serves: bool,
+    /// What is known of the gateway that could pass our ports on.
+    pub mapping: Standing,
     /// What the proxy did at the last try, if not what it should.
     pub proxy: Option<ProxyTrouble>,
 }

@@ -2,7 +2,7 @@
 // of it: `cargo xtask matrix`.
 import { test } from 'node:test'
 import { impossible } from './lib/lab.mjs'
-import { happens, pair } from './lib/matrix.mjs'
+import { happens, pair, special } from './lib/matrix.mjs'
 
 const why = impossible()
 if (why) console.log(`# networks are not tested: ${why}`)
@@ -14,6 +14,11 @@ for (const [one, other] of [['open', 'port'], ['port', 'port'], ['address', 'sym
     t.diagnostic(`${kind}, first ${first}, ${Math.round(dialled)} ms from dial to sound`)
   })
 }
+
+test('a router that is asked for ports makes a direct call of two symmetric boxes', { skip }, async (t) => {
+  const { dialled } = await special('symmetric box that is asked for ports', 'ahoy-p')
+  t.diagnostic(`${Math.round(dialled)} ms from dial to sound`)
+})
 
 for (const name of ['cable out, another path stands', 'address renumbered']) {
   test(`a call goes on: ${name}`, { skip }, async (t) => {

@@ -27,6 +27,6 @@ pub use door::{
     Transaction, WakeReason,
 };
 pub use end::{EndReason, Failure, Outcome};
-pub use network::{Fault, Network, ProxyFault, Weight};
+pub use network::{Fact, Fault, Network, ProxyFault, Weight};
 pub use roster::{Member, Presence, Roster};
 pub use stored::{Restored, StoredCall, StoredMessage, StoredPhase};

@@ -1,5 +1,7 @@
 //! What can be wrong between this device and the others, as data: each way a network can be broken, its words and its mend.
 
+use ahoy_net_core::mapping::{Protocol, Standing};
+
 use crate::end::{EndReason, Failure};
 use crate::words::Words;
 
@@ -20,6 +22,8 @@ pub struct Network {
     pub table: usize,
     /// What the proxy did at the last try; `None`: what it should, or there is none.
     pub proxy: Option<ProxyFault>,
+    /// What is known of the router that could pass calls on.
+    pub mapping: Standing,
 }
 
 /// What a proxy did instead of opening a tunnel.
@@ -50,6 +54,17 @@ pub enum Fault {
     RelaysRefuse,
     /// Nobody reaches it straight, and no relay is known.
     NoRelay,
+}
+
+/// Something worth knowing of the network that keeps nobody from calling.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fact {
+    /// The router passes calls on, asked by this protocol.
+    RouterMaps(Protocol),
+    /// It would, but stands behind another one.
+    RouterBehindAnother,
+    /// It does not.
+    RouterRefuses,
 }
 
 /// Whether a call can be had at all.
@@ -100,12 +115,66 @@ impl Network {
         if self.udp == Some(false) {
             faults.push(Fault::UdpBlocked);
         }
-        match (self.straight, self.relays) {
+        let straight = self.straight || matches!(self.mapping, Standing::Maps(_));
+        match (straight, self.relays) {
             (true, _) | (false, (1.., _)) => {}
             (false, (0, 1..)) => faults.push(Fault::RelaysRefuse),
             (false, (0, 0)) => faults.push(Fault::NoRelay),
         }
         faults
+    }
+
+    /// What is worth knowing beside what is wrong.
+    pub fn facts(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        match self.mapping {
+            Standing::Maps(protocol) => facts.push(Fact::RouterMaps(protocol)),
+            // Who is reached anyway needs no router's help.
+            _ if self.straight => {}
+            Standing::BehindAnother => facts.push(Fact::RouterBehindAnother),
+            Standing::Refuses => facts.push(Fact::RouterRefuses),
+            Standing::Off | Standing::NoGateway | Standing::Asking => {}
+        }
+        facts
+    }
+}
+
+impl Fact {
+    /// A stable word, for programs: what it is about.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Fact::RouterMaps(_) | Fact::RouterBehindAnother | Fact::RouterRefuses => "router",
+        }
+    }
+
+    /// What it is about, for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Fact::RouterMaps(_) | Fact::RouterBehindAnother | Fact::RouterRefuses => "Router",
+        }
+    }
+
+    /// What is so and what it means for calls; what would be better, if something would.
+    pub fn words(self) -> (String, Option<&'static str>) {
+        match self {
+            Fact::RouterMaps(protocol) => {
+                (format!("It passes calls on to this computer (asked by {}).", protocol.name()), None)
+            }
+            Fact::RouterBehindAnother => (
+                "It would pass calls on, but stands behind another router. Most calls are direct all the same."
+                    .to_owned(),
+                Some(
+                    "Nothing must be done. For more direct calls let the outer router pass everything on (bridge mode), or ask your \
+                     provider for a public address.",
+                ),
+            ),
+            Fact::RouterRefuses => (
+                "It passes no calls on by itself. Most calls are direct all the same.".to_owned(),
+                Some(
+                    "Nothing must be done. For more direct calls switch on PCP, NAT-PMP or UPnP in the router's settings.",
+                ),
+            ),
+        }
     }
 }
 
@@ -203,6 +272,7 @@ mod tests {
         bootstraps: (1, 2),
         table: 5,
         proxy: None,
+        mapping: Standing::Off,
     };
 
     #[test]
@@ -215,6 +285,26 @@ mod tests {
         assert_eq!(cut_off.fault_behind(&EndReason::Offline), Some(Fault::NoAddress));
         assert_eq!(cut_off.fault_behind(&EndReason::Declined(None)), None);
         assert_eq!(GOOD.fault_behind(&no_path), None);
+    }
+
+    #[test]
+    fn a_router_is_spoken_of_where_it_matters() {
+        let hidden = Network { straight: false, relays: (0, 0), ..GOOD };
+        for (mapping, straight, facts, faults) in [
+            (Standing::Off, false, &[][..], &["no_relay"][..]),
+            (Standing::Asking, false, &[], &["no_relay"]),
+            (Standing::NoGateway, false, &[], &["no_relay"]),
+            (Standing::Refuses, false, &[Fact::RouterRefuses], &["no_relay"]),
+            (Standing::Refuses, true, &[], &[]),
+            (Standing::BehindAnother, false, &[Fact::RouterBehindAnother], &["no_relay"]),
+            (Standing::Maps(Protocol::Upnp), false, &[Fact::RouterMaps(Protocol::Upnp)], &[]),
+            (Standing::Maps(Protocol::Pcp), true, &[Fact::RouterMaps(Protocol::Pcp)], &[]),
+        ] {
+            let network = Network { mapping, straight, ..hidden };
+            assert_eq!(network.facts(), facts, "{network:?}");
+            assert_eq!(network.faults().iter().map(|f| f.code()).collect::<Vec<_>>(), faults, "{network:?}");
+        }
+        assert!(Fact::RouterMaps(Protocol::NatPmp).words().0.contains("NAT-PMP"));
     }
 
     #[test]

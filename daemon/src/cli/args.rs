@@ -167,6 +167,9 @@ pub(super) struct Run {
     /// Look for people nearby, on or off [default: on]
     #[arg(long, value_name = "ON|OFF")]
     mdns: Option<String>,
+    /// Ask the router to pass calls on (PCP, NAT-PMP, UPnP), on or off [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    port_mapping: Option<String>,
     /// Multiaddresses with /p2p/… to join the network at
     #[arg(long, value_name = "ADDR", num_args = 1..)]
     bootstrap: Vec<String>,
@@ -226,6 +229,7 @@ impl Run {
             ("screen", &self.screen),
             ("video-out", &self.video_out),
             ("mdns", &self.mdns),
+            ("port-mapping", &self.port_mapping),
             ("relay", &self.relay),
             ("proxy", &self.proxy),
             ("auto-answer", &self.auto_answer),

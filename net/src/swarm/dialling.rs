@@ -144,6 +144,7 @@ impl Driver {
             udp: self.peers.udp(),
             table: self.parts.table.neighbours(),
             serves: self.role.is_asked_for() || self.role != crate::RelayRole::Off && !self.public.is_empty(),
+            mapping: self.mapped.standing,
             proxy: self.parts.door.proxy_trouble(),
         };
         if self.told != Some(reached) {

@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use ahoy_base::{Moment, PeerId};
 use ahoy_net_core::find::Source;
+use ahoy_net_core::mapping::Port;
 use ahoy_net_core::session::PathKind;
 use futures::StreamExt;
 use libp2p::core::ConnectedPoint;
-use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::swarm::behaviour::NewExternalAddrCandidate;
+use libp2p::swarm::{ConnectionId, FromSwarm, NetworkBehaviour as _, SwarmEvent};
 use libp2p::{Multiaddr, StreamProtocol, Swarm, identify, identity, mdns, ping, relay};
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +29,7 @@ use crate::door::{Door, DoorAddress, DoorTransport, SPLICE_PROTOCOL, Splices, Ti
 use crate::error::Error;
 use crate::identity::{from_libp2p, peer_of, to_libp2p};
 use crate::lanes::{Accepted, MEDIA_PROTOCOL};
+use crate::mapping::{Mapped, Mapping};
 use crate::quic_endpoint::Media;
 use crate::signalling::MAX_WAITING;
 use crate::table::Table;
@@ -75,6 +78,10 @@ pub(crate) struct Parts {
     pub(crate) accepted: mpsc::Sender<Accepted>,
     pub(crate) media: Media,
     pub(crate) table: Table,
+    /// Asks the gateway for ports; `None` where nobody is to be asked.
+    pub(crate) mapping: Option<Mapping>,
+    /// What the gateway does for us.
+    pub(crate) mapped: mpsc::Receiver<Mapped>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) events: mpsc::Sender<NetEvent>,
     pub(crate) outlets: Outlets,
@@ -96,6 +103,8 @@ pub(crate) struct Driver {
     listening: BTreeSet<Multiaddr>,
     /// Where somebody confirmed that we are reached straight.
     public: BTreeSet<Multiaddr>,
+    /// What the gateway does for us.
+    mapped: Mapped,
     told: Option<Reached>,
     news_out: mpsc::Sender<StreamNews>,
     news: mpsc::Receiver<StreamNews>,
@@ -145,6 +154,7 @@ impl Driver {
             relays: Relays::default(),
             listening: BTreeSet::new(),
             public: BTreeSet::new(),
+            mapped: Mapped::default(),
             told: None,
             news_out,
             news,
@@ -173,6 +183,7 @@ impl Driver {
                 Some((peer, stream)) = self.incoming.recv() => self.on_incoming(&peer, stream),
                 Some(news) = self.news.recv() => self.on_stream(news).await,
                 news = self.parts.table.next() => self.on_table(news),
+                Some(mapped) = self.parts.mapped.recv() => self.on_mapped(mapped).await,
                 Some((relay, stream)) = self.tickets.recv() => self.on_ticket(&relay, stream),
                 Some((peer, stream)) = self.lanes.recv() => self.on_lane(&peer, stream),
                 Some((peer, stream)) = lending::next_of(&mut self.asks) => self.on_splice_ask(&peer, stream),
@@ -465,6 +476,26 @@ impl Driver {
         }
     }
 
+    /// The gateway passes other ports on than before. What it says is told to contacts; whether it is so, others find out.
+    async fn on_mapped(&mut self, mapped: Mapped) {
+        self.parts.media.map(&mapped.ports);
+        self.mapped = mapped;
+        let outside = self.outside();
+        if let Some(reached) = self.swarm.behaviour_mut().reached.as_mut() {
+            for addr in &outside {
+                reached
+                    .on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
+            }
+        }
+        self.offer_splices();
+        self.tell_addresses().await;
+    }
+
+    /// Where the world reaches us because a gateway passes it on.
+    fn outside(&self) -> BTreeSet<Multiaddr> {
+        self.listening.iter().filter_map(|a| addresses::outside(a, &self.mapped.ports)).collect()
+    }
+
     fn unlisten(&mut self, address: &Multiaddr) {
         self.listening.remove(address);
         if self.public.remove(address) {
@@ -473,7 +504,13 @@ impl Driver {
     }
 
     async fn tell_addresses(&mut self) {
+        if let Some(mapping) = &self.parts.mapping {
+            let ports: BTreeSet<Port> = self.listening.iter().filter_map(addresses::port_of).collect();
+            mapping.ports(self.parts.media.ports().chain(ports).collect());
+        }
         let mut listening: Vec<Multiaddr> = self.public.iter().cloned().collect();
+        let outside = self.outside();
+        listening.extend(outside.into_iter().filter(|a| !self.public.contains(a)));
         listening.extend(self.listening.iter().filter(|a| !self.public.contains(a)).map(bare_circuit));
         listening.dedup();
         self.parts.table.listens(&listening);

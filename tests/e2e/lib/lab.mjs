@@ -9,13 +9,14 @@ const NATBOX = fileURLToPath(new URL('natbox.py', import.meta.url))
 const ip = (...words) => execFileSync('ip', words, { stdio: 'pipe' })
 const inside = (name, ...words) => execFileSync('ip', ['netns', 'exec', name, ...words], { stdio: 'pipe' })
 
-/** What RFC 4787 calls the behaviours: what mapping and filtering depend on, and seconds until a mapping is forgotten. */
+/** What RFC 4787 calls the behaviours: what mapping and filtering depend on, seconds until a mapping is forgotten, and whether ports can be asked for. */
 export const BOXES = {
   cone: ['nothing', 'nothing', 120],
   address: ['nothing', 'address', 120],
   port: ['nothing', 'port', 120],
   symmetric: ['port', 'port', 120],
   carrier: ['nothing', 'port', 20],
+  asked: ['port', 'port', 120, 'nat-pmp'],
 }
 /** Kinds of site, from the host outwards. */
 export const SITES = {
@@ -100,10 +101,10 @@ export class Lab {
     ip('-n', space, '-6', 'addr', 'add', address, 'dev', device, 'nodad')
   }
 
-  /** A host behind the boxes of a kind of site; the name of its namespace. @param {string} name @param {number} n */
+  /** A host behind the boxes of a kind of site, or those named; the name of its namespace. @param {string} name @param {number} n @param {string|string[]} kind */
   async site(name, n, kind) {
     const host = this.space(name)
-    const boxes = SITES[kind]
+    const boxes = Array.isArray(kind) ? kind : SITES[kind]
     if (boxes.length === 0) {
       this.wire(this.router, `w${n}`, `20.0.${n}.1/24`, host, 'wan', `20.0.${n}.2/24`)
       ip('-n', host, 'route', 'add', 'default', 'via', `20.0.${n}.1`)
@@ -165,7 +166,7 @@ export class Lab {
 
   /** Makes a namespace a NAT box. */
   async box(space, kind, outside) {
-    const [mapping, filtering, seconds] = BOXES[kind]
+    const [mapping, filtering, seconds, ...more] = BOXES[kind]
     inside(space, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
     ip('-n', space, 'tuntap', 'add', 'dev', 'nat', 'mode', 'tun')
     ip('-n', space, 'link', 'set', 'nat', 'up')
@@ -173,7 +174,7 @@ export class Lab {
     ip('-n', space, 'rule', 'add', 'iif', 'lan', 'lookup', '100')
     ip('-n', space, 'route', 'add', 'default', 'dev', 'nat', 'table', '100')
     ip('-n', space, 'route', 'add', `${outside}/32`, 'dev', 'nat')
-    const child = spawn('ip', ['netns', 'exec', space, 'python3', NATBOX, 'nat', outside, mapping, filtering, String(seconds)], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn('ip', ['netns', 'exec', space, 'python3', NATBOX, 'nat', outside, mapping, filtering, String(seconds), ...more], { stdio: ['ignore', 'pipe', 'inherit'] })
     this.boxes.push(child)
     child.space = space
     await new Promise((resolve, reject) => {

@@ -162,6 +162,13 @@ export const SPECIAL = {
       return [[a, { args: anchors }], [cell.lab.neighbour('b', 1, 'a'), { args: anchors }]]
     },
   },
+  'symmetric box that is asked for ports': {
+    // Two symmetric boxes have no direct path; one that passes our ports on is as good as none.
+    kind: 'direct',
+    async place(cell, anchors) {
+      return [[await cell.lab.site('a', 1, ['asked']), { args: anchors }], [await cell.lab.site('b', 2, 'symmetric'), { args: anchors }]]
+    },
+  },
   'no default route': {
     kind: 'direct',
     address: 'lan',

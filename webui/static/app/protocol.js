@@ -36,7 +36,7 @@
  * @typedef {{
  *   revision: number, version: string, now_ms: number,
  *   me: {name: string, peer_id: string, card: string, card_qr: QrCode, addresses: string[]},
- *   ready: {state: 'ready'|'connecting'|'offline', text: string, listening: string[], media_ports: number[], last_error: string|null, mdns: boolean},
+ *   ready: {state: 'ready'|'connecting'|'offline', text: string, listening: string[], media_ports: number[], last_error: string|null, mdns: boolean, facts?: {code: string, title: string, text: string, do: string|null}[]},
  *   contacts: Contact[], nearby: Nearby[], calls: Call[], recent: Recent[], devices: Devices, settings: Settings,
  *   sessions: Session[], notices: Notice[]
  * }} View

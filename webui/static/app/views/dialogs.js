@@ -98,6 +98,7 @@ export function Connection({ view }) {
   return html`<dl class="facts"><dt>${t('net.state')}</dt><dd>${ready.text}</dd>
     <dt>${t('net.nearby')}</dt><dd>${t(ready.mdns ? 'net.nearby-on' : 'net.nearby-off')}</dd>
     <dt>${t('net.ports')}</dt><dd class="num">${ready.media_ports.join(', ') || t('net.no-ports')}</dd>
+    ${(ready.facts ?? []).map((fact) => html`<dt key=${fact.code}>${fact.title}</dt><dd>${fact.text}${fact.do && html` <small>${fact.do}</small>`}</dd>`)}
     <dt>${t('net.listening')}</dt><dd><ul class="mono" role="list">${ready.listening.map((address) => html`<li key=${address}>${address}</li>`)}</ul></dd>
     ${ready.last_error && html`<dt>${t('net.error')}</dt><dd>${ready.last_error}</dd>`}</dl>
     <${Copy} text=${ready.listening.map((address) => `${address}/p2p/${view.me.peer_id}`).join('\n')} label=${t('net.copy')}>${t('net.copy')}</${Copy}>`
