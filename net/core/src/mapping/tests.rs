@@ -1,3 +1,5 @@
+//! A mapper and gateways of every kind, in made-up time.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 
