@@ -18,9 +18,11 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, Swarm, autonat, connection_limits, identify, identity, mdns, ping, relay};
 
+use super::reachability::Reachability;
 use crate::addresses;
 use crate::error::Error;
 use crate::identity::from_libp2p;
+use crate::quic_endpoint::Media;
 use crate::{NetConfig, RelayRole};
 
 /// A connection without a stream is closed after this.
@@ -62,7 +64,7 @@ pub(super) struct Behaviour {
     pub(super) stream: libp2p_stream::Behaviour,
     pub(super) circuits: relay::client::Behaviour,
     pub(super) relay: Toggle<relay::Behaviour>,
-    pub(super) reached: Toggle<autonat::v2::client::Behaviour>,
+    pub(super) reached: Toggle<Reachability>,
     pub(super) reaches: Toggle<autonat::v2::server::Behaviour>,
 }
 
@@ -71,13 +73,14 @@ pub(super) fn build(
     keypair: identity::Keypair,
     config: &NetConfig,
     friends: &Friends,
+    media: &Media,
     door: crate::door::DoorTransport,
 ) -> Result<Swarm<Behaviour>, Error> {
     let failed = |what: &str, error: &dyn std::fmt::Display| Error::Swarm(format!("{what}: {error}"));
     let tcp = libp2p::tcp::Config::default().nodelay(true);
     let tls = libp2p::tls::Config::new;
     let yamux = libp2p::yamux::Config::default;
-    let (config, friends) = (config.clone(), Arc::clone(friends));
+    let (config, friends, media) = (config.clone(), Arc::clone(friends), media.clone());
     Ok(libp2p::SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp, tls, yamux)
@@ -93,7 +96,7 @@ pub(super) fn build(
         .map_err(|e| failed("names", &e))?
         .with_relay_client(tls, yamux)
         .map_err(|e| failed("TLS", &e))?
-        .with_behaviour(|key, circuits| behaviour(key, circuits, &config, friends))
+        .with_behaviour(|key, circuits| behaviour(key, circuits, &config, friends, media))
         .map_err(|e| failed("behaviour", &e))?
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE))
         .build())
@@ -104,6 +107,7 @@ fn behaviour(
     circuits: relay::client::Behaviour,
     config: &NetConfig,
     friends: Friends,
+    media: Media,
 ) -> Behaviour {
     let own = keypair.public().to_peer_id();
     // Who is no relay has no use for knowing whether it could be one, and nobody learns its address from it.
@@ -135,7 +139,7 @@ fn behaviour(
         stream: libp2p_stream::Behaviour::new(),
         circuits,
         relay: relay.into(),
-        reached: serves.then(autonat::v2::client::Behaviour::default).into(),
+        reached: serves.then(|| Reachability::new(media)).into(),
         reaches: serves.then(autonat::v2::server::Behaviour::default).into(),
     }
 }

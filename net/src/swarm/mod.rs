@@ -5,6 +5,7 @@ mod carrying;
 mod dialling;
 mod lending;
 mod peers;
+mod reachability;
 mod relays;
 mod streams;
 
@@ -126,7 +127,13 @@ impl Driver {
         parts: Parts,
     ) -> Result<Driver, Error> {
         let friends = Friends::default();
-        let mut swarm = behaviour::build(keypair, config, &friends, DoorTransport::new(parts.door.clone()))?;
+        let mut swarm = behaviour::build(
+            keypair,
+            config,
+            &friends,
+            &parts.media,
+            DoorTransport::new(parts.door.clone()),
+        )?;
         for address in &config.listen {
             if let Err(error) = swarm.listen_on(address.clone()) {
                 warn(&parts.events, format!("Can't listen on {address}: {error}. Other addresses are used."));
