@@ -16,6 +16,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::app_handle::{AppEnd, AppEvent, AppRequest};
 use crate::audio::AudioEvent;
 use crate::clock;
+use crate::echo_test;
 use crate::figures::Meters;
 use crate::identity::Identity;
 use crate::node::{Host, NetNews, Node};
@@ -26,7 +27,8 @@ use crate::store::{ContactRow, Store};
 use crate::trace::Trace;
 use crate::video::VideoEvent;
 use crate::view::{
-    AutoAnswer, Contact, Me, Media, Notice, PeerKind, Presence, QrCode, Recent, Settings, Verified,
+    AutoAnswer, Contact, EchoTestView, Me, Media, Notice, PeerKind, Presence, QrCode, Recent, Settings,
+    Verified,
 };
 use crate::view_builder::{self, Sources, name_of};
 use crate::web::protocol::{Command, DeviceRole, MAX_NAME, SettingsChange, UiError};
@@ -89,6 +91,8 @@ struct Desk {
     /// Answers that wait for the view that shows what was done.
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     meters: Meters,
+    /// What calls to Echo found out.
+    echo_tests: BTreeMap<CallId, EchoTestView>,
     /// Peers the network shall keep a stream to, decided while the node was busy.
     to_connect: Vec<(PeerId, Vec<Multiaddr>, Source)>,
     dirty: bool,
@@ -162,6 +166,7 @@ impl App {
             pending: BTreeMap::new(),
             answers: Vec::new(),
             meters: Meters::default(),
+            echo_tests: BTreeMap::new(),
             to_connect: Vec::new(),
             dirty: true,
             happened: Vec::new(),
@@ -264,6 +269,7 @@ impl App {
             paths: &desk.paths,
             muted: &desk.muted,
             qualities: desk.meters.qualities(),
+            echo_tests: &desk.echo_tests,
             pictures: desk.meters.pictures(),
             recent: desk.recent(),
             settings: desk.settings.clone(),
@@ -280,6 +286,21 @@ impl App {
     fn read_meters(&mut self) {
         let changed = self.desk.meters.read(clock::now(), &self.node, &self.desk.trace);
         self.desk.dirty |= changed;
+        self.test_echo();
+    }
+
+    /// Judges a running call to Echo; what was found stays as long as the call is shown.
+    fn test_echo(&mut self) {
+        let Desk { echo, echo_tests, meters, muted, dirty, .. } = &mut self.desk;
+        echo_tests.retain(|id, _| self.node.calls().call(*id).is_some());
+        for call in self.node.calls().calls().filter(|call| call.peer() == *echo) {
+            let id = call.id();
+            let found =
+                echo_test::examine(clock::now(), &self.node, call, muted.contains(&id), meters.lost(id));
+            if let Some(found) = found {
+                *dirty |= echo_tests.insert(id, found.clone()).as_ref() != Some(&found);
+            }
+        }
     }
 
     fn stats(&mut self) -> Value {
@@ -749,6 +770,13 @@ impl Desk {
         self.dirty = true;
     }
 
+    /// A test call is over: what it found.
+    fn tell_echo_test(&mut self, at: Moment, call: CallId) {
+        let Some(test) = self.echo_tests.get(&call) else { return };
+        let more = serde_json::to_value(test).unwrap_or_default();
+        self.happened.push(Happened { at, word: "echo_test", call, traced: of_call(call, &more), more });
+    }
+
     fn tell(&self, at: Moment, event: &str, call: Option<CallId>, more: Value) {
         // Nobody listening is no error.
         let _ = self.events.send(AppEvent::new(at, event, call, more));
@@ -823,28 +851,21 @@ impl Host for Desk {
             CallEvent::Interrupted => ("interrupted", json!({})),
             CallEvent::Missed => ("missed", json!({})),
             CallEvent::Ended(reason) => {
+                self.tell_echo_test(at, call);
                 self.paths.remove(&call);
                 self.muted.remove(&call);
                 let fault = self.network().fault_behind(&reason).map(Fault::code);
                 ("ended", json!({ "reason": reason.code(), "detail": reason.detail(), "network": fault }))
             }
         };
-        let mut traced = json!({ "call": call.to_string() });
-        if let (Value::Object(traced), Value::Object(more)) = (&mut traced, &more) {
-            traced.extend(more.clone());
-        }
-        self.happened.push(Happened { at, word, call, traced, more });
+        self.happened.push(Happened { at, word, call, traced: of_call(call, &more), more });
     }
 
     fn on_path(&mut self, at: Moment, call: CallId, path: PathInfo) {
         self.dirty = true;
         let shown = view_builder::path(&path);
         let more = serde_json::to_value(&shown).unwrap_or_default();
-        let mut traced = more.clone();
-        if let Value::Object(traced) = &mut traced {
-            traced.insert("call".to_owned(), call.to_string().into());
-        }
-        self.trace.event(at, "path", traced);
+        self.trace.event(at, "path", of_call(call, &more));
         self.tell(at, "path", Some(call), more);
         self.paths.insert(call, path);
     }
@@ -915,6 +936,15 @@ impl Host for Desk {
             NetNews::Warning(text) => self.last_error = Some(text),
         }
     }
+}
+
+/// What the trace is told of a call: which one, and `more`.
+fn of_call(call: CallId, more: &Value) -> Value {
+    let mut traced = json!({ "call": call.to_string() });
+    if let (Value::Object(traced), Value::Object(more)) = (&mut traced, more) {
+        traced.extend(more.clone());
+    }
+    traced
 }
 
 fn error_of(error: CommandError) -> UiError {

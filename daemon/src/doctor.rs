@@ -9,13 +9,13 @@ use utoipa::ToSchema;
 use crate::clock;
 use crate::config::DEFAULT_PORT;
 use crate::paths::{Paths, private_file};
-use crate::view::{ChosenDevice, DeviceState, NetworkFact, NetworkFault, View};
+use crate::view::{ChosenDevice, DeviceState, EchoTestView, FaultView, NetworkFact, View};
 
 /// Start of 2026: a clock before it is wrong, because this program was written later.
 const EARLIEST_MS: u64 = 1_767_225_600_000;
 
 /// One subject.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Check {
     /// Stable word.
     pub(crate) id: String,
@@ -28,6 +28,9 @@ pub(crate) struct Check {
     /// What to do, if something is wrong.
     #[serde(rename = "do")]
     pub(crate) mend: Option<String>,
+    /// Of the call to Echo: what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) figures: Option<EchoTestView>,
 }
 
 /// How a subject is.
@@ -74,7 +77,7 @@ pub(crate) fn examine(paths: &Paths, running: Option<&Running<'_>>) -> Vec<Check
             checks.push(media_ports(view));
             checks.push(nearby(view));
             checks.extend(view.ready.facts.iter().map(fact));
-            checks.extend(view.ready.faults.iter().map(network));
+            checks.extend(view.ready.faults.iter().map(|fault| found("Reaching others", fault)));
         }
     }
     checks
@@ -93,7 +96,7 @@ fn broken(id: &str, title: &str, text: impl Into<String>, mend: impl Into<String
 }
 
 fn check(state: CheckState, id: &str, title: &str, text: String, mend: Option<String>) -> Check {
-    Check { id: id.to_owned(), title: title.to_owned(), state, text, mend }
+    Check { id: id.to_owned(), title: title.to_owned(), state, text, mend, figures: None }
 }
 
 fn data_folder(folder: &Path) -> Check {
@@ -246,10 +249,40 @@ fn fact(fact: &NetworkFact) -> Check {
     check(state, &fact.code, &fact.title, fact.text.clone(), fact.mend.clone())
 }
 
-fn network(fault: &NetworkFault) -> Check {
+fn found(title: &str, fault: &FaultView) -> Check {
     let state = if fault.broken { CheckState::Broken } else { CheckState::Weak };
     let text = format!("{}. {}", fault.text, fault.works);
-    check(state, &fault.code, "Reaching others", text, Some(fault.mend.clone()))
+    check(state, &fault.code, title, text, Some(fault.mend.clone()))
+}
+
+/// What a call to Echo found: its figures, then all that is wrong. `None`: Echo could not be called, or said too little.
+pub(crate) fn echo_test(test: Option<&EchoTestView>) -> Vec<Check> {
+    let (id, title) = ("echo_test", "Echo");
+    let Some(test) = test else {
+        let text = "Echo could not be heard for long enough to judge the sound.";
+        return vec![broken(id, title, text, "Run `ahoy call Echo`, and see what it says when you hang up.")];
+    };
+    let level = |level: f64| format!("{level:.0} dBFS");
+    let mut figures = vec![
+        test.speech_dbfs
+            .map_or_else(|| "no voice".to_owned(), |speech| format!("your voice {}", level(speech))),
+        format!("around you {}", level(test.background_dbfs)),
+        format!("came back {}", level(test.returned_dbfs)),
+    ];
+    figures.extend(test.round_trip_ms.map(|ms| format!("after {ms} ms there and back")));
+    figures.extend(
+        test.echo_return_loss_db.map(|loss| format!("speaker at the microphone {loss:.0} dB quieter")),
+    );
+    figures.push(format!("{} % lost", test.lost_percent));
+    let summary =
+        Check { figures: Some(test.clone()), ..good(id, title, format!("{}.", figures.join(", "))) };
+    std::iter::once(summary).chain(test.faults.iter().map(|fault| found("Your sound", fault))).collect()
+}
+
+/// Why Echo was not called.
+pub(crate) fn echo_not_called() -> Check {
+    let mend = "Run `ahoy doctor` again when it is over.";
+    weak("echo_test", "Echo", "Not called: another call is going on.", mend)
 }
 
 /// The first of [`browsers`] that is installed, as a whole path.
@@ -304,7 +337,7 @@ mod tests {
         assert_eq!(state_of(&view, "sound-port"), CheckState::Broken);
         assert_eq!(state_of(&view, "nearby"), CheckState::Weak);
         assert_eq!(state_of(&view, "addresses"), CheckState::Weak);
-        view.ready.faults = vec![NetworkFault {
+        view.ready.faults = vec![FaultView {
             code: "udp_blocked".into(),
             broken: false,
             text: "This network lets no UDP through".into(),

@@ -82,6 +82,20 @@ impl Meters {
         &self.qualities
     }
 
+    /// Share of a call's sound that never came since it began, the worse way of both.
+    pub(crate) fn lost(&self, call: CallId) -> f64 {
+        let Some(meter) = self.calls.get(&call) else { return 0.0 };
+        let playout = &meter.sound.playout;
+        let theirs = share(playout.lost, playout.lost + playout.played);
+        let ours = meter
+            .session
+            .links
+            .iter()
+            .find(|link| link.chosen)
+            .map_or(0.0, |link| f64::from(link.loss.share));
+        theirs.max(ours)
+    }
+
     /// How the pictures of each call do.
     pub(crate) fn pictures(&self) -> &BTreeMap<CallId, Pictures> {
         &self.pictures

@@ -11,6 +11,7 @@ mod control;
 mod doctor;
 mod doors;
 mod echo;
+mod echo_test;
 mod figures;
 mod identity;
 mod node;

@@ -89,7 +89,7 @@ pub(crate) struct Ready {
     pub(crate) mdns: bool,
     /// What is wrong between this device and the others, the first to mend first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) faults: Vec<NetworkFault>,
+    pub(crate) faults: Vec<FaultView>,
     /// What is worth knowing of the network that keeps nobody from calling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) facts: Vec<NetworkFact>,
@@ -110,13 +110,13 @@ pub(crate) struct NetworkFact {
     pub(crate) mend: Option<String>,
 }
 
-/// One thing that is wrong with the network.
+/// One thing that is wrong with the network or the sound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NetworkFault {
+pub(crate) struct FaultView {
     /// Stable word.
     pub(crate) code: String,
-    /// Whether calls to other computers fail because of it.
+    /// Whether calls fail, or one side of their sound, because of it.
     pub(crate) broken: bool,
     /// What happened.
     pub(crate) text: String,
@@ -246,6 +246,33 @@ pub(crate) struct CallView {
     pub(crate) security: Option<Security>,
     /// Why it ended; present exactly in state `ended`.
     pub(crate) ended: Option<Ended>,
+    /// What a call to Echo found out about this person's sound, once there is enough to tell; kept when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) echo_test: Option<EchoTestView>,
+}
+
+/// What a call to Echo found out about this person's sound. Levels are decibels relative to full scale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EchoTestView {
+    /// In a sentence.
+    pub(crate) text: String,
+    /// How loud this person speaks; absent while they have not spoken.
+    pub(crate) speech_dbfs: Option<f64>,
+    /// How loud it is around them.
+    pub(crate) background_dbfs: f64,
+    /// The loudest sample of the microphone.
+    pub(crate) peak_dbfs: f64,
+    /// How loud what came back is.
+    pub(crate) returned_dbfs: f64,
+    /// From mouth to ear through Echo and back, without the second that Echo waits, milliseconds.
+    pub(crate) round_trip_ms: Option<u32>,
+    /// How much quieter the speaker is at the microphone than it plays; absent where it is not heard there.
+    pub(crate) echo_return_loss_db: Option<f64>,
+    /// Sound that never came, the worse way of both.
+    pub(crate) lost_percent: f64,
+    /// What is wrong, the first to mend first.
+    pub(crate) faults: Vec<FaultView>,
 }
 
 /// A picture that somebody shows in a call.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ahoy_base::{CallId, PeerId, VideoTrack};
-use ahoy_call::{Alert, Call, EndReason, Fact, Fault, Network, Weight, words};
+use ahoy_call::{Alert, Call, EndReason, Fact, Network, Weight, words};
 use ahoy_net_core::session::PathInfo;
 use ahoy_net_core::wire::signal::MediaKind;
 
@@ -15,9 +15,10 @@ use crate::picture_figures::Pictures;
 use crate::video;
 use crate::view::{
     AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, ChosenVideo, Contact, Device, DeviceState,
-    Devices, Direction, Ended, EndedReason, HoldView, Me, Media, Nearby, NetworkFact, NetworkFault, Notice,
-    PathKind, PathView, PeerKind, Presence, QrCode, Quality, QualityWord, Ready, ReadyState, Recent,
-    Security, Settings, TrackView, Verified, VideoDevice, VideoDeviceKind, VideoDeviceState, View, from_word,
+    Devices, Direction, EchoTestView, Ended, EndedReason, FaultView, HoldView, Me, Media, Nearby,
+    NetworkFact, Notice, PathKind, PathView, PeerKind, Presence, QrCode, Quality, QualityWord, Ready,
+    ReadyState, Recent, Security, Settings, TrackView, Verified, VideoDevice, VideoDeviceKind,
+    VideoDeviceState, View, from_word,
 };
 
 /// Everything a view is made of.
@@ -31,6 +32,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) paths: &'a BTreeMap<CallId, PathInfo>,
     pub(crate) muted: &'a BTreeSet<CallId>,
     pub(crate) qualities: &'a BTreeMap<CallId, Quality>,
+    pub(crate) echo_tests: &'a BTreeMap<CallId, EchoTestView>,
     pub(crate) pictures: &'a BTreeMap<CallId, Pictures>,
     pub(crate) recent: Vec<Recent>,
     pub(crate) settings: Settings,
@@ -160,7 +162,12 @@ fn ready(sources: &Sources<'_>) -> Ready {
         media_ports: ports,
         last_error: sources.last_error.clone(),
         mdns: sources.mdns,
-        faults: sources.network.faults().into_iter().map(fault).collect(),
+        faults: sources
+            .network
+            .faults()
+            .into_iter()
+            .map(|f| fault(f.code(), f.weight(), f.words()))
+            .collect(),
         facts: sources.network.facts().into_iter().map(fact).collect(),
     }
 }
@@ -175,11 +182,11 @@ fn fact(fact: Fact) -> NetworkFact {
     }
 }
 
-fn fault(fault: Fault) -> NetworkFault {
-    let said = fault.words();
-    NetworkFault {
-        code: fault.code().to_owned(),
-        broken: fault.weight() == Weight::Broken,
+/// How something that is wrong is shown.
+pub(crate) fn fault(code: &str, weight: Weight, said: words::Words) -> FaultView {
+    FaultView {
+        code: code.to_owned(),
+        broken: weight == Weight::Broken,
         text: said.what,
         works: said.works,
         mend: said.todo,
@@ -214,6 +221,7 @@ fn call_view(sources: &Sources<'_>, call: &Call) -> CallView {
         path: sources.paths.get(&call.id()).map(path),
         quality: sources.qualities.get(&call.id()).cloned(),
         security: figures.as_ref().and_then(security),
+        echo_test: sources.echo_tests.get(&call.id()).cloned(),
     }
 }
 

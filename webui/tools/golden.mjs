@@ -164,6 +164,15 @@ const incoming = (more = {}) => call('ringing_in', { id: id('call 2'), direction
 const stranger = { peer_id: people.hanne, name: 'Hanne Dahl', known: false, verified: 'unverified', kind: 'person' }
 const lived = { active_since_ms: NOW - 768_000, offered_at_ms: NOW - 780_000 }
 
+const withEcho = {
+  ...running, peer: { peer_id: people.echo, name: 'Echo', known: true, verified: 'verified', kind: 'echo' },
+  path: { kind: 'direct', address: 'loopback', rtt_ms: 0.4 },
+}
+const tested = {
+  text: 'Your sound works: the others hear you well', speech_dbfs: -26.4, background_dbfs: -61.8, peak_dbfs: -7.9, returned_dbfs: -25.1,
+  round_trip_ms: 71, echo_return_loss_db: null, lost_percent: 0, faults: [],
+}
+
 /** @type {Record<string, unknown>} */
 const files = {
   'view-first-run': firstRun,
@@ -205,9 +214,15 @@ const files = {
     ...withCalls({ ...video, tracks: [picture('mira', 'camera')] }),
     devices: { ...home.devices, camera: { ...home.devices.camera, state: 'busy', message: 'Another program uses Logitech BRIO. The call goes on without your picture. Close that program, or choose another camera.' } },
   },
-  'view-echo': withCalls(call('active', {
-    ...running, peer: { peer_id: people.echo, name: 'Echo', known: true, verified: 'verified', kind: 'echo' },
-    path: { kind: 'direct', address: 'loopback', rtt_ms: 0.4 },
+  'view-echo': withCalls(call('active', withEcho)),
+  'view-echo-test': withCalls(call('active', { ...withEcho, echo_test: tested })),
+  'view-echo-test-ended': withCalls(ended('hangup_local', 'You hung up', { can_retry: false }, {
+    ...lived, peer: withEcho.peer, echo_test: {
+      ...tested, text: 'You are hard to hear', speech_dbfs: -51.3, peak_dbfs: -34.2, returned_dbfs: -38.1, echo_return_loss_db: 2.4, faults: [
+        { code: 'too_quiet', broken: false, text: 'You are hard to hear', works: 'Ahoy makes you louder, and the noise of the room with you.', do: "Raise the microphone's level in the system's sound settings, or move closer to it." },
+        { code: 'own_speaker_heard', broken: false, text: 'The microphone hears your speaker nearly as loud as you do', works: 'Ahoy takes the echo out, at some cost for your voice when both talk.', do: 'Turn the speaker down, move the microphone away from it, or use a headset.' },
+      ],
+    },
   })),
   'view-reconnecting': withCalls({ ...active, state: 'reconnecting', reconnecting_since_ms: NOW - 8000, path: null }),
   'view-interrupted': withCalls({ ...active, state: 'interrupted', path: null, quality: null }),

@@ -122,14 +122,6 @@ impl VoiceProcessing {
         self.engaged
     }
 
-    /// By how many decibels the speaker's sound comes back quieter than it was played, and how late in milliseconds, once
-    /// known.
-    pub fn echo(&self) -> Option<(f32, u32)> {
-        let stats = self.engine.statistics();
-        let delay = u32::try_from(stats.delay_ms?).ok()?;
-        Some((stats.echo_return_loss? as f32, delay))
-    }
-
     /// Takes in 10 ms of what the speaker is about to play.
     pub fn played(&mut self, tick: &[f32; TICK_SAMPLES]) {
         if self.settings.echo {

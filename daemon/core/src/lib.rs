@@ -9,6 +9,7 @@ mod call_state;
 mod calls;
 mod door;
 mod doorman;
+mod echo_test;
 mod end;
 mod memory;
 mod network;
@@ -26,6 +27,7 @@ pub use door::{
     Alert, CallEvent, Command, CommandError, Input, NEVER, Output, Ring, SessionCommand, Standing,
     Transaction, WakeReason,
 };
+pub use echo_test::{EchoTest, Microphone, SoundFault};
 pub use end::{EndReason, Failure, Outcome};
 pub use network::{Fact, Fault, Network, ProxyFault, Weight};
 pub use roster::{Member, Presence, Roster};

@@ -184,6 +184,7 @@ impl Capture {
                     self.frame.clear();
                     self.source = Some(Source { ring, clock, resampler, started: false });
                     self.in_a_room = in_a_room;
+                    self.levels.check.stands_in_a_room(in_a_room);
                     self.set_processing();
                 }
                 Err(error) => tracing::warn!(%error, "the microphone's rate can't be used"),
@@ -197,6 +198,9 @@ impl Capture {
                 self.levels.speaking_while_muted.store(false, Ordering::Relaxed);
             }
             CaptureOrder::StartCall(call, out) => {
+                if self.calls.is_empty() {
+                    self.levels.check.begin(clock::now());
+                }
                 let muted = self.muted.get(&call).copied().unwrap_or(false);
                 // A call that comes back from hold counts on: its session knows numbers only to grow.
                 self.calls.insert(call, CallOut { out, seq: 0, muted });
@@ -277,6 +281,9 @@ impl Capture {
         }
         let Ok(mut tick) = Tick::try_from(tick) else { return };
         self.watch_device(&tick);
+        if !self.calls.is_empty() {
+            self.levels.check.said(self.epoch + self.media_time, &tick);
+        }
         // Sound that nobody hears takes its time too: pictures are laid beside the same clock.
         self.media_time += TICK;
         if self.calls.is_empty() {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ahoy_base::{Decibel, PeerId};
 
+use super::sound_check::SoundCheck;
 use crate::web::protocol::Levels;
 
 /// See the module's first line.
@@ -16,6 +17,8 @@ pub(super) struct SharedLevels {
     peers: Mutex<BTreeMap<PeerId, Decibel>>,
     pub(super) speaking_while_muted: AtomicBool,
     pub(super) silent_ms: AtomicU32,
+    /// For test calls.
+    pub(super) check: SoundCheck,
 }
 
 impl Default for SharedLevels {
@@ -27,6 +30,7 @@ impl Default for SharedLevels {
             peers: Mutex::default(),
             speaking_while_muted: AtomicBool::new(false),
             silent_ms: AtomicU32::new(0),
+            check: SoundCheck::default(),
         }
     }
 }

@@ -18,9 +18,11 @@ mod levels;
 mod peer_player;
 mod playback;
 mod real_device;
+mod sound_check;
 mod virtual_device;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
+use std::time::Duration;
 
 use ahoy_base::{CallId, EncodedAudio, Moment, PeerId};
 use ahoy_call::Ring;
@@ -34,6 +36,8 @@ use desk::Order;
 use levels::SharedLevels;
 
 pub(crate) use peer_player::{PeerFigures, PeerSink};
+pub(crate) use sound_check::Heard;
+pub(crate) use virtual_device::LOOP_DELAY;
 
 /// Where the microphone's frames of one call go, and how they are to be made.
 #[derive(Clone, Debug)]
@@ -274,6 +278,11 @@ impl AudioHandle {
     /// How loud it is.
     pub(crate) fn levels(&self) -> Levels {
         self.levels.read()
+    }
+
+    /// What a test call heard until `now`; what was said is looked for in what came back within `lags`.
+    pub(crate) fn heard(&self, now: Moment, lags: std::ops::Range<Duration>) -> Heard {
+        self.levels.check.read(now, lags)
     }
 
     /// Figures of a peer's sound, while it is played.

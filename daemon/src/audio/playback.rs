@@ -335,6 +335,9 @@ impl Playback {
                 let _ = self.events.try_send(AudioEvent::FirstAudio { call: *call, peer: *peer, at });
             }
         }
+        if !self.peers.is_empty() {
+            self.levels.check.heard(at, block);
+        }
         let volume = self.volume;
         add_tone(&mut self.tone, volume, block);
         add_tone(&mut self.test, 1.0, block);

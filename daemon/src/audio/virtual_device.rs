@@ -21,7 +21,9 @@ const TICK: Duration = Duration::from_millis(10);
 /// How far in the future a speaker starts: the playback thread makes its first block meanwhile.
 const HEAD_START: Duration = Duration::from_millis(10);
 /// How long the loop keeps what was said before it says it again.
-const LOOP_DELAY: usize = SAMPLE_RATE as usize;
+pub(crate) const LOOP_DELAY: Duration = Duration::from_secs(1);
+/// The same in samples.
+const LOOP_SAMPLES: u64 = SAMPLE_RATE as u64 * LOOP_DELAY.as_secs();
 /// The file of a recording is made readable this often: a killed daemon leaves what it heard.
 const FLUSH_EVERY: u64 = 100;
 /// Longest file that is played: an hour, 700 MB of memory.
@@ -44,7 +46,7 @@ impl Drop for VirtualDevice {
 pub(super) enum Source {
     Silence,
     Tone(Sine),
-    File { samples: Vec<f32>, at: usize, repeat: bool },
+    File { samples: Vec<f32>, next: usize, repeat: bool },
     Loop(Arc<LoopDelay>),
 }
 
@@ -59,23 +61,24 @@ impl Source {
     /// # Errors
     /// In words, when it can't be read.
     pub(super) fn file(path: &Path, repeat: bool) -> Result<Source, String> {
-        Ok(Source::File { samples: read_wav(path)?, at: 0, repeat })
+        Ok(Source::File { samples: read_wav(path)?, next: 0, repeat })
     }
 
-    fn fill(&mut self, block: &mut [f32; TICK_SAMPLES]) {
+    /// The sound of the 10 ms that begin at `at`.
+    fn fill(&mut self, at: Moment, block: &mut [f32; TICK_SAMPLES]) {
         match self {
             Source::Silence => block.fill(0.0),
             Source::Tone(sine) => block.iter_mut().for_each(|s| *s = sine.sample()),
-            Source::File { samples, at, repeat } => {
+            Source::File { samples, next, repeat } => {
                 for sample in block {
-                    if *at >= samples.len() && *repeat {
-                        *at = 0;
+                    if *next >= samples.len() && *repeat {
+                        *next = 0;
                     }
-                    *sample = samples.get(*at).copied().unwrap_or(0.0);
-                    *at += 1;
+                    *sample = samples.get(*next).copied().unwrap_or(0.0);
+                    *next += 1;
                 }
             }
-            Source::Loop(delay) => delay.take(block),
+            Source::Loop(delay) => delay.take(at, block),
         }
     }
 }
@@ -87,34 +90,58 @@ pub(super) enum Sink {
     Loop(Arc<LoopDelay>),
 }
 
-/// Sound on its way from the loop's speaker to its microphone.
-pub(super) struct LoopDelay(Mutex<VecDeque<f32>>);
+/// Sound on its way from the loop's speaker to its microphone: what is heard at a time is said again [`LOOP_DELAY`] later, to the sample.
+#[derive(Default)]
+pub(super) struct LoopDelay(Mutex<Underway>);
 
-impl Default for LoopDelay {
-    fn default() -> LoopDelay {
-        LoopDelay(Mutex::new(VecDeque::new()))
-    }
+#[derive(Default)]
+struct Underway {
+    samples: VecDeque<f32>,
+    /// Place in time of the first of them.
+    first: u64,
 }
 
 impl LoopDelay {
     /// Forgets what was said: another call, another speaker.
     pub(super) fn clear(&self) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.clear();
-        queue.resize(LOOP_DELAY, 0.0);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).samples.clear();
     }
 
-    fn put(&self, block: &[f32]) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.extend(block);
-        let over = queue.len().saturating_sub(2 * LOOP_DELAY);
-        queue.drain(..over);
+    fn put(&self, at: Moment, block: &[f32]) {
+        let mut underway = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = place_of(at);
+        let end = underway.first + underway.samples.len() as u64;
+        if place < end || place - end > LOOP_SAMPLES {
+            // Another speaker, or one that was closed for long.
+            underway.samples.clear();
+        }
+        if underway.samples.is_empty() {
+            underway.first = place;
+        }
+        let silence = place.saturating_sub(underway.first + underway.samples.len() as u64);
+        underway.samples.extend((0..silence).map(|_| 0.0));
+        underway.samples.extend(block);
+        while underway.samples.len() as u64 > 2 * LOOP_SAMPLES {
+            underway.samples.pop_front();
+            underway.first += 1;
+        }
     }
 
-    fn take(&self, block: &mut [f32]) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        block.iter_mut().for_each(|s| *s = queue.pop_front().unwrap_or(0.0));
+    fn take(&self, at: Moment, block: &mut [f32]) {
+        let mut underway = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (sample, place) in block.iter_mut().zip(place_of(at)..) {
+            while underway.first + LOOP_SAMPLES < place && underway.samples.pop_front().is_some() {
+                underway.first += 1;
+            }
+            let due = underway.first + LOOP_SAMPLES == place;
+            *sample = if due { underway.samples.front().copied().unwrap_or(0.0) } else { 0.0 };
+        }
     }
+}
+
+/// Samples until `at`, from whenever the clock began. A tick is a whole number of them.
+fn place_of(at: Moment) -> u64 {
+    at.as_micros() * u64::from(SAMPLE_RATE / 1_000) / 1_000
 }
 
 /// A WAV file that grows with all that would have been heard, from its first block on, also while nobody calls.
@@ -180,7 +207,7 @@ pub(super) fn start_microphone(
 ) -> std::io::Result<VirtualDevice> {
     let mut block = [0.0; TICK_SAMPLES];
     every_tick("virtual mic", clock::now, move |at| {
-        source.fill(&mut block);
+        source.fill(at, &mut block);
         // The block is there once its last sample was captured, as with a real device.
         sleep_until(at + TICK);
         callback.call(&block, at, |s: f32| s);
@@ -207,7 +234,7 @@ pub(super) fn start_speaker(sink: Sink, mut callback: PlaybackCallback) -> std::
             callback.call(&mut block, at, |s| s);
             match &sink {
                 Sink::Nothing => {}
-                Sink::Loop(delay) => delay.put(&block),
+                Sink::Loop(delay) => delay.put(at, &block),
                 Sink::Record(recording) => {
                     let written = recording.lock().unwrap_or_else(PoisonError::into_inner).write(at, &block);
                     if let (Err(error), false) = (written, broken) {
@@ -305,24 +332,33 @@ mod tests {
         (0..2 * 100).for_each(|_| writer.write_sample(16_384i16).unwrap());
         writer.finalize().unwrap();
         let mut block = [0.0; TICK_SAMPLES];
-        Source::file(&path, false).unwrap().fill(&mut block);
+        Source::file(&path, false).unwrap().fill(Moment::ZERO, &mut block);
         assert!((block[99] - 0.5).abs() < 1e-4 && block[100] == 0.0);
-        Source::file(&path, true).unwrap().fill(&mut block);
+        Source::file(&path, true).unwrap().fill(Moment::ZERO, &mut block);
         assert!((block[479] - 0.5).abs() < 1e-4);
         assert!(Source::file(Path::new("/nowhere.wav"), false).is_err());
     }
 
     #[test]
-    fn the_loop_gives_back_after_a_second() {
+    fn the_loop_gives_back_after_a_second_to_the_sample_however_the_two_devices_stand() {
         let delay = LoopDelay::default();
-        delay.clear();
-        delay.put(&[0.7; TICK_SAMPLES]);
+        // The speaker is 4 ms behind the microphone's ticks.
+        delay.put(Moment::from_millis(504), &[0.7; TICK_SAMPLES]);
+        delay.put(Moment::from_millis(524), &[0.5; TICK_SAMPLES]);
         let mut block = [1.0; TICK_SAMPLES];
-        for _ in 0..100 {
-            delay.take(&mut block);
-            assert_eq!(block, [0.0; TICK_SAMPLES]);
+        for tick in 0..100 {
+            delay.take(Moment::from_millis(500 + tick * 10), &mut block);
+            assert_eq!(block, [0.0; TICK_SAMPLES], "{tick}");
         }
-        delay.take(&mut block);
-        assert_eq!(block, [0.7; TICK_SAMPLES]);
+        delay.take(Moment::from_millis(1_500), &mut block);
+        assert_eq!((block[191], block[192], block[479]), (0.0, 0.7, 0.7));
+        delay.take(Moment::from_millis(1_510), &mut block);
+        assert_eq!((block[191], block[192]), (0.7, 0.0), "what the speaker skipped is silence");
+        delay.take(Moment::from_millis(1_520), &mut block);
+        assert_eq!((block[191], block[192]), (0.0, 0.5));
+        delay.put(Moment::from_millis(1_600), &[0.9; TICK_SAMPLES]);
+        delay.clear();
+        delay.take(Moment::from_millis(2_600), &mut block);
+        assert_eq!(block, [0.0; TICK_SAMPLES], "another call");
     }
 }

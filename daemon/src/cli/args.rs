@@ -92,7 +92,11 @@ pub(super) enum Cmd {
     /// Show live figures of running calls
     Stats,
     /// Show what works and what does not on this machine and network, and what to do about it
-    Doctor,
+    Doctor {
+        /// Leave out the call to Echo, which listens to the microphone for some seconds
+        #[arg(long)]
+        no_call: bool,
+    },
     /// Show the configuration in force and where each value comes from
     Config(Run),
     /// (later)

@@ -5,9 +5,11 @@ use std::time::Duration;
 use ahoy_base::CallId;
 use serde_json::Value;
 
+use super::doctor;
 use super::out::{Failure, Out};
 use crate::app_handle::AppEvent;
 use crate::control::{Client, Lines};
+use crate::doctor as examination;
 use crate::view::{Media, View};
 use crate::web::media_protocol::TrackName;
 use crate::web::protocol::{Command, UiError};
@@ -71,7 +73,7 @@ pub(super) async fn call(client: &Client, wish: Wish, out: &mut Out) -> Result<(
 }
 
 /// The next event of this call.
-async fn next_of(events: &mut Lines, call: CallId) -> Option<AppEvent> {
+pub(super) async fn next_of(events: &mut Lines, call: CallId) -> Option<AppEvent> {
     loop {
         let event: AppEvent = events.next().await?;
         if event.call == Some(call) {
@@ -83,6 +85,11 @@ async fn next_of(events: &mut Lines, call: CallId) -> Option<AppEvent> {
 fn print(event: &AppEvent, out: &mut Out) -> Result<(), Failure> {
     if out.is_json() {
         return out.json(event);
+    }
+    if event.event == "echo_test"
+        && let Ok(test) = serde_json::from_value(Value::Object(event.more.clone()))
+    {
+        return doctor::print(&examination::echo_test(Some(&test)), out);
     }
     let mut line = event.event.replace('_', " ");
     for (key, value) in &event.more {
@@ -140,7 +147,7 @@ async fn at(moment: Option<tokio::time::Instant>) {
 }
 
 /// Resolves on Ctrl-C, or when the system asks this program to end.
-async fn interrupted() {
+pub(super) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

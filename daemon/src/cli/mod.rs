@@ -5,6 +5,7 @@
 mod act;
 mod args;
 mod call;
+mod doctor;
 mod out;
 mod people;
 mod show;
@@ -86,7 +87,7 @@ async fn dispatch(line: Line, paths: &Paths, out: &mut Out) -> Result<(), Failur
         Cmd::Calls => show::calls(&client, out).await,
         Cmd::Devices => show::devices(&client, out).await,
         Cmd::Stats => show::stats(&client, out).await,
-        Cmd::Doctor => show::doctor(&client, paths, out).await,
+        Cmd::Doctor { no_call } => doctor::doctor(&client, paths, no_call, out).await,
         Cmd::Config(flags) => {
             let mut given = line.common.given();
             flags.add_to(&mut given);

@@ -1,12 +1,10 @@
-//! What is only looked at: `calls`, `devices`, `stats`, `doctor`, `config`.
+//! What is only looked at: `calls`, `devices`, `stats`, `config`.
 
 use serde_json::{Value, json};
 
 use super::out::{Failure, Out};
 use crate::config::{Config, Given};
-use crate::control::{CallError, Client};
-use crate::doctor::{self, Check, CheckState};
-use crate::paths::Paths;
+use crate::control::Client;
 use crate::view::{DeviceState, Direction, VideoDeviceState, View, word};
 
 /// `ahoy calls`.
@@ -99,30 +97,6 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
         Value::String(text) => lines.push(format!("{path}  {text}")),
         Value::Null | Value::Bool(_) | Value::Number(_) => lines.push(format!("{path}  {value}")),
     }
-}
-
-/// `ahoy doctor`: the daemon's own findings, or what can be found without one.
-pub(super) async fn doctor(client: &Client, paths: &Paths, out: &mut Out) -> Result<(), Failure> {
-    let checks: Vec<Check> = match client.get("/api/v1/doctor").await {
-        Ok(checks) => checks,
-        Err(CallError::NotRunning) => doctor::examine(paths, None),
-        Err(error) => return Err(error.into()),
-    };
-    if out.is_json() {
-        return out.json(&checks);
-    }
-    for check in &checks {
-        let mark = match check.state {
-            CheckState::Good => "ok ",
-            CheckState::Weak => " ? ",
-            CheckState::Broken => " ! ",
-        };
-        out.line(&format!("{mark} {}: {}", check.title, check.text))?;
-        if let Some(mend) = &check.mend {
-            out.line(&format!("     {mend}"))?;
-        }
-    }
-    Ok(())
 }
 
 /// `ahoy config`: what `ahoy run` with the same words would do.

@@ -13,11 +13,14 @@
  * @typedef {{word: 'good'|'fair'|'poor', text: string, playout_delay_ms: number|null, delay_ms: number|null, loss_percent: number, concealed_percent: number}} Quality
  * @typedef {{peer_id: string, track: 'camera'|'screen', width: number|null, height: number|null, frame_rate: number|null,
  *   bitrate_bps: number|null, frozen: boolean}} Track a picture that somebody shows
+ * @typedef {{code: string, broken: boolean, text: string, works: string, do: string}} Fault
+ * @typedef {{text: string, speech_dbfs: number|null, background_dbfs: number, peak_dbfs: number, returned_dbfs: number,
+ *   round_trip_ms: number|null, echo_return_loss_db: number|null, lost_percent: number, faults: Fault[]}} EchoTest
  * @typedef {{id: string, peer: Peer, direction: 'outgoing'|'incoming', media: 'voice'|'video', state: CallState,
  *   hold: {local: boolean, remote: boolean}, muted: boolean, tracks: Track[], offered_at_ms: number, active_since_ms: number|null,
  *   reconnecting_since_ms: number|null, path: Path|null, quality: Quality|null,
  *   security: {words: string[], suite: string}|null,
- *   ended: {reason: EndReason, text: string, message: string|null, can_retry: boolean}|null}} Call
+ *   ended: {reason: EndReason, text: string, message: string|null, can_retry: boolean}|null, echo_test?: EchoTest}} Call
  * @typedef {'answered'|'missed'|'declined'|'busy'|'cancelled'|'no_answer'|'failed'|'lost'} Outcome
  * @typedef {{call: string, peer_id: string, name: string, direction: 'outgoing'|'incoming', media: 'voice'|'video', at_ms: number,
  *   duration_ms: number, outcome: Outcome, text: string, message: string|null, seen: boolean}} Recent

@@ -158,12 +158,12 @@ function afterView(state, view, now_ms) {
 }
 
 /**
- * Whether a call has a stage of its own: everything but one that rings here, one that this person ended, and one that
- * ended before it was answered here.
+ * Whether a call has a stage of its own: everything but one that rings here, one that this person ended (unless it has found
+ * something out), and one that ended before it was answered here.
  * @param {Call} call
  */
 export function onStage(call) {
-  if (call.state === 'ringing_in' || call.ended?.reason === 'hangup_local') return false
+  if (call.state === 'ringing_in' || (call.ended?.reason === 'hangup_local' && !call.echo_test)) return false
   if (call.ended?.reason === 'cancelled' && call.direction === 'outgoing') return false
   return call.state !== 'ended' || call.direction === 'outgoing' || call.active_since_ms !== null || call.ended?.reason === 'failed'
 }

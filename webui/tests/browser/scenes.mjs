@@ -15,6 +15,8 @@ export const SCENES = [
   { name: 'calls', view: 'home', hash: () => '#/calls' },
   { name: 'details', view: 'home', hash: (view) => '#/people/' + mira(view), click: 'button[aria-expanded]' },
   { name: 'echo', view: 'home', hash: (view) => '#/people/' + view.contacts.find((/** @type {any} */ c) => c.kind === 'echo').peer_id },
+  { name: 'echo-test', view: 'echo-test', levels: loud },
+  { name: 'echo-test-ended', view: 'echo-test-ended' },
   { name: 'incoming', view: 'incoming', hash: (view) => '#/people/' + mira(view) },
   { name: 'incoming-stranger', view: 'incoming-stranger' },
   { name: 'incoming-second', view: 'incoming-second', levels: loud },

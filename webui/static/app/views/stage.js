@@ -11,6 +11,7 @@ import { dispatch, levels, now, send } from '../store.js'
 import { LAYOUT_ICONS, LayoutMenu } from './call-menus.js'
 import { Controls } from './controls.js'
 import { silent } from './devices.js'
+import { EchoTest } from './echo-test.js'
 import { Avatar, Clock, Icon, Seconds } from './parts.js'
 import { canPopOut, out, popOut } from './popout.js'
 import { Person, Self, Share, ShareTile, SharingBar, Weak } from './tile.js'
@@ -111,10 +112,11 @@ function Voice({ call }) {
   const live = call.state === 'active' && !call.hold.local && !call.hold.remote
   const speaking = live && loud_at[call.peer.peer_id] !== undefined
   const loud = live ? meter(now_levels?.peers[call.peer.peer_id]) : 0
-  return html`<div class=${'tile' + (speaking ? ' speaking' : '') + (call.state === 'reconnecting' ? ' dim' : '')} style=${{ '--h': hue(call.peer.peer_id), '--loud': loud }}>
+  const test = call.echo_test
+  return html`<div class=${'tile' + (speaking ? ' speaking' : '') + (call.state === 'reconnecting' ? ' dim' : '') + (test ? ' tested' : '')} style=${{ '--h': hue(call.peer.peer_id), '--loud': loud }}>
     <${Weak} call=${call} frozen=${false} live=${live} />
-    <div class="who"><span class="halo" aria-hidden="true"></span><${Avatar} peer=${call.peer.peer_id} name=${call.peer.name} echo=${call.peer.kind === 'echo'} size="giant" />
-      <p class="big-name">${call.peer.name}${speaking && html`<span class="eq" aria-hidden="true"><i></i><i></i><i></i></span>`}</p><p class="phase" role="status">${phaseWords(call)}</p></div></div>`
+    <div class="who"><span class="halo" aria-hidden="true"></span><${Avatar} peer=${call.peer.peer_id} name=${call.peer.name} echo=${call.peer.kind === 'echo'} size=${test ? 'large' : 'giant'} />
+      <p class="big-name">${call.peer.name}${speaking && html`<span class="eq" aria-hidden="true"><i></i><i></i><i></i></span>`}</p><p class="phase" role="status">${phaseWords(call)}</p>${test && html`<${EchoTest} test=${test} />`}</div></div>`
 }
 
 /** @param {Call} call */
