@@ -53,10 +53,11 @@ impl NetworkBehaviour for Reachability {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        match &event {
-            // The answer would say nothing: nobody beyond this network gets there.
-            FromSwarm::NewExternalAddrCandidate(new) if !addresses::is_global(new.addr) => {}
-            _ => self.autonat.on_swarm_event(event),
+        // The answer for others would say nothing: nobody beyond this network gets there.
+        let asks =
+            !matches!(&event, FromSwarm::NewExternalAddrCandidate(new) if !addresses::is_global(new.addr));
+        if asks {
+            self.autonat.on_swarm_event(event);
         }
     }
 
