@@ -7,5 +7,6 @@ pub mod audio;
 mod error;
 pub mod synthetic;
 pub mod video;
+pub mod webm;
 
 pub use error::CodecError;

@@ -19,9 +19,10 @@ use crate::clock;
 use crate::echo_test;
 use crate::figures::Meters;
 use crate::identity::Identity;
-use crate::node::{Host, NetNews, Node};
+use crate::node::{Devices, Host, NetNews, Node};
 use crate::ports;
 use crate::random;
+use crate::recording::{People, RecordingEvent, Recordings};
 use crate::safety;
 use crate::store::{ContactRow, Store};
 use crate::trace::Trace;
@@ -86,6 +87,7 @@ struct Desk {
     last_error: Option<String>,
     notices: Vec<Notice>,
     paths: BTreeMap<CallId, PathInfo>,
+    recordings: Recordings,
     muted: BTreeSet<CallId>,
     pending: BTreeMap<[u8; 16], oneshot::Sender<Answer>>,
     /// Answers that wait for the view that shows what was done.
@@ -127,6 +129,7 @@ pub(crate) struct Parts {
     pub(crate) keeps_ports: bool,
     /// Whom this device relays for.
     pub(crate) relay: RelayRole,
+    pub(crate) recordings: Recordings,
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -162,6 +165,7 @@ impl App {
             last_error: None,
             notices: parts.notices,
             paths: BTreeMap::new(),
+            recordings: parts.recordings,
             muted: BTreeSet::new(),
             pending: BTreeMap::new(),
             answers: Vec::new(),
@@ -182,6 +186,7 @@ impl App {
         mut self,
         mut audio_events: mpsc::Receiver<AudioEvent>,
         mut video_events: mpsc::Receiver<VideoEvent>,
+        mut recording_events: mpsc::Receiver<RecordingEvent>,
         stop: impl Future<Output = ()>,
     ) {
         tokio::pin!(stop);
@@ -197,6 +202,7 @@ impl App {
                 input = self.node.next() => self.node.handle(input, &mut self.desk),
                 Some(event) = audio_events.recv() => self.desk.on_audio(event),
                 Some(event) = video_events.recv() => self.desk.on_video(event),
+                Some(event) = recording_events.recv() => self.on_recording(event),
                 request = self.end.requests.recv() => match request {
                     Some(AppRequest::Command { id, command, reply }) => self.on_command(id, command, reply),
                     Some(AppRequest::Stats { reply }) => {
@@ -226,6 +232,7 @@ impl App {
         };
         // The loop has no end of its own; time is up or everything said.
         let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+        self.desk.recordings.close();
         self.node.net().shutdown().await;
     }
 
@@ -267,6 +274,7 @@ impl App {
             nearby: &desk.nearby,
             names: &desk.names,
             paths: &desk.paths,
+            recordings: &desk.recordings,
             muted: &desk.muted,
             qualities: desk.meters.qualities(),
             echo_tests: &desk.echo_tests,
@@ -339,6 +347,10 @@ impl App {
             Command::Decline { call, message } => Done::ByCall(Do::Decline { call, message }),
             Command::HangUp { call } => Done::ByCall(Do::HangUp { call }),
             Command::Hold { call, on } => Done::ByCall(Do::Hold { call, on }),
+            Command::Record { call, on } => match self.desk.recordings.check() {
+                Err(error) if on => Done::Now(Err(error)),
+                _ => Done::ByCall(Do::Record { call, on }),
+            },
             Command::Rejoin { call } => Done::ByCall(Do::Rejoin { call }),
             Command::Dismiss { call } => Done::ByCall(Do::Dismiss { call }),
             Command::Mute { call, on } => Done::Now(self.mute(call, on)),
@@ -386,6 +398,29 @@ impl App {
                 Done::Now(Ok(json!({})))
             }
         }
+    }
+
+    fn on_recording(&mut self, event: RecordingEvent) {
+        let now = clock::now();
+        match event {
+            RecordingEvent::Finished { call, path } => {
+                let more = json!({ "file": path.display().to_string() });
+                self.desk.trace.event(
+                    now,
+                    "recorded",
+                    json!({ "call": call.to_string(), "file": more["file"] }),
+                );
+                self.desk.tell(now, "recorded", Some(call), more);
+            }
+            RecordingEvent::Failed { call, error } => {
+                self.desk.notice("recording", error.what, error.works, error.mend);
+                self.desk.recordings.stop(call);
+                // The other side hears that it is over.
+                let command = ahoy_call::Command::Record { call, on: false };
+                self.node.command(random::bytes(), command, &mut self.desk);
+            }
+        }
+        self.desk.dirty = true;
     }
 
     fn dial(&mut self, words: &str, media: Media) -> Done {
@@ -848,6 +883,10 @@ impl Host for Desk {
                 let whose = if own { "own" } else { "theirs" };
                 ("picture", json!({ "whose": whose, "track": track.word(), "on": on }))
             }
+            CallEvent::Recording { own, on } => {
+                let whose = if own { "own" } else { "theirs" };
+                ("recording", json!({ "whose": whose, "on": on }))
+            }
             CallEvent::Interrupted => ("interrupted", json!({})),
             CallEvent::Missed => ("missed", json!({})),
             CallEvent::Ended(reason) => {
@@ -875,6 +914,20 @@ impl Host for Desk {
         let traced = json!({ "call": call.to_string(), "peer": more["peer"], "track": more["track"] });
         self.trace.event(at, "first_video", traced);
         self.tell(at, "first_video", Some(call), more);
+    }
+
+    fn on_record(&mut self, call: CallId, peer: PeerId, on: bool, devices: &Devices) {
+        if on {
+            let me = if self.name.is_empty() { "Me".to_owned() } else { self.name.clone() };
+            let people = People {
+                me: (self.identity.peer, me),
+                peer: (peer, name_of(&self.contacts, &self.names, peer)),
+            };
+            self.recordings.start(call, people, devices);
+        } else {
+            self.recordings.stop(call);
+        }
+        self.dirty = true;
     }
 
     fn on_reply(&mut self, id: [u8; 16], result: Result<CallId, CommandError>) {

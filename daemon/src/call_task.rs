@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::audio::{PeerSink, VoiceOut};
 use crate::clock;
 use crate::node::Devices;
-use crate::video::hub::{Demand, TrackKey};
+use crate::video::hub::{Demand, RECORDED, TrackKey};
 use crate::video::{ShownVideo, VideoOut};
 
 /// Signalling and commands that wait for the task; a handshake is four messages, so a full queue means a stuck task.
@@ -38,8 +38,6 @@ const MAX_REQUESTS: usize = 16;
 /// What an encoder begins with; the session says better as soon as it knows.
 const FIRST_PLAN: VideoPlan =
     VideoPlan { bitrate: Bitrate::kbps(300), size: VideoSize { width: 640, height: 360 }, frame_rate: 30 };
-/// What a recorder can use: all that is made.
-const RECORDED: VideoSize = VideoSize { width: 1_920, height: 1_080 };
 /// Probes between socket and session: both sides ask sixteen addresses at 2 ms each.
 const MAX_PACKETS: usize = 64;
 /// Splices of relays: ours and one that the peer offers, with one of each to replace them.

@@ -124,6 +124,9 @@ impl Host for EchoHost {
 
     fn on_first_video(&mut self, _: Moment, _: CallId, _: PeerId, _: VideoTrack) {}
 
+    /// It never records.
+    fn on_record(&mut self, _: CallId, _: PeerId, _: bool, _: &Devices) {}
+
     fn on_reply(&mut self, _: [u8; 16], _: Result<CallId, CommandError>) {}
 
     fn on_net(&mut self, _: Moment, news: NetNews) {

@@ -21,6 +21,7 @@ mod picture_figures;
 mod ports;
 mod qr;
 mod random;
+mod recording;
 mod run;
 mod safety;
 mod store;

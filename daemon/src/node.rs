@@ -45,6 +45,8 @@ pub(crate) trait Host {
     fn on_path(&mut self, at: Moment, call: CallId, path: PathInfo);
     /// The first frame of a peer's picture is seen.
     fn on_first_video(&mut self, at: Moment, call: CallId, peer: PeerId, track: VideoTrack);
+    /// A call is to be written into a file, or no more: everybody in it was told.
+    fn on_record(&mut self, call: CallId, peer: PeerId, on: bool, devices: &Devices);
     /// A command was carried out, or not.
     fn on_reply(&mut self, id: [u8; 16], result: Result<CallId, CommandError>);
     /// The network has news that are not a call's.
@@ -358,6 +360,7 @@ impl Node {
                 }
                 Output::Media { call, peer, on } => self.set_media(call, peer, on),
                 Output::Picture { call, peer: _, track, on } => self.set_picture(call, track, on),
+                Output::Record { call, peer, on } => host.on_record(call, peer, on, &self.devices),
                 Output::Ring(ring) => self.devices.audio.ring(ring),
                 Output::Event { call, event } => {
                     if event == CallEvent::Accepted {

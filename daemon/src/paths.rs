@@ -108,6 +108,26 @@ impl Paths {
         self.data.join("daemon.log")
     }
 
+    /// Where recordings of calls go: with everything else where one folder has everything (`--data`, `--portable`), else
+    /// into `Ahoy` in the folder of this user's videos, as the desktop names it.
+    pub(crate) fn recordings(
+        &self,
+        env: &dyn Fn(&str) -> Option<String>,
+        read: &dyn Fn(&Path) -> Option<String>,
+    ) -> PathBuf {
+        let absolute = |key: &str| env(key).map(PathBuf::from).filter(|p| p.is_absolute());
+        let system = if cfg!(windows) {
+            absolute("LOCALAPPDATA").is_some_and(|base| self.data.starts_with(base))
+        } else {
+            self.config_file.parent() != Some(&self.data)
+        };
+        let home = absolute(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+        let (true, Some(home)) = (system, home) else { return self.data.join("recordings") };
+        let config = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
+        let told = read(&config.join("user-dirs.dirs")).and_then(|text| videos(&text, &home));
+        told.unwrap_or_else(|| home.join("Videos")).join("Ahoy")
+    }
+
     /// Makes the folders, private to this user.
     ///
     /// # Errors
@@ -119,6 +139,18 @@ impl Paths {
         }
         Ok(())
     }
+}
+
+/// The folder of videos that `user-dirs.dirs` names (xdg-user-dirs: `XDG_VIDEOS_DIR="$HOME/Videos"`).
+fn videos(text: &str, home: &Path) -> Option<PathBuf> {
+    let value = text.lines().find_map(|line| line.trim().strip_prefix("XDG_VIDEOS_DIR="))?;
+    let value = value.trim().strip_prefix('"')?.strip_suffix('"')?;
+    let path = match value.strip_prefix("$HOME") {
+        Some(under) => home.join(under.trim_start_matches('/')),
+        None => PathBuf::from(value),
+    };
+    // The home itself means that there is none.
+    Some(path).filter(|path| path.is_absolute() && path != home)
 }
 
 /// Where the control socket goes: in `runtime`, or, when that path is too long for a socket, under a short name in the
@@ -296,6 +328,32 @@ mod tests {
     }
 
     #[cfg(unix)]
+    #[test]
+    fn recordings_lie_where_the_desktop_keeps_videos_or_with_all_the_rest() {
+        let vars = [("HOME", "/home/ann")];
+        let env =
+            |key: &str| vars.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned());
+        let paths = |choice: PathChoice| find(&choice, &vars).unwrap();
+        let of = |text: Option<&str>| {
+            let read = |path: &Path| {
+                assert_eq!(path, Path::new("/home/ann/.config/user-dirs.dirs"));
+                text.map(str::to_owned)
+            };
+            paths(PathChoice::default()).recordings(&env, &read)
+        };
+        assert_eq!(of(None), Path::new("/home/ann/Videos/Ahoy"));
+        let german = "# told\nXDG_MUSIC_DIR=\"$HOME/Musik\"\nXDG_VIDEOS_DIR=\"$HOME/Filme\"\n";
+        assert_eq!(of(Some(german)), Path::new("/home/ann/Filme/Ahoy"));
+        assert_eq!(of(Some("XDG_VIDEOS_DIR=\"/mnt/films\"")), Path::new("/mnt/films/Ahoy"));
+        assert_eq!(
+            of(Some("XDG_VIDEOS_DIR=\"$HOME/\"")),
+            Path::new("/home/ann/Videos/Ahoy"),
+            "there is none"
+        );
+        let own = paths(PathChoice { data: Some("/tmp/own".into()), ..PathChoice::default() });
+        assert_eq!(own.recordings(&env, &|_| None), Path::new("/tmp/own/recordings"));
+    }
+
     #[test]
     fn a_long_folder_still_has_a_socket_that_can_be_bound() {
         let deep = PathBuf::from(format!("/{}", "deep/".repeat(40)));

@@ -22,6 +22,7 @@ use crate::node::{Devices, Node};
 use crate::notify;
 use crate::ports;
 use crate::random;
+use crate::recording::Recordings;
 use crate::store::Store;
 use crate::trace::Trace;
 use crate::video::{self, VideoConfig};
@@ -95,6 +96,9 @@ async fn serve(config: Config) -> Result<(), UiError> {
         me: identity.peer,
     };
     let video = video::start(video_config, video_events_in);
+    let (recording_events_in, recording_events) = mpsc::channel(MAX_AUDIO_EVENTS);
+    let folder =
+        config.paths.recordings(&|key| std::env::var(key).ok(), &|path| std::fs::read_to_string(path).ok());
     let calls_config = CallsConfig {
         me: identity.peer,
         seed: random::bytes(),
@@ -139,6 +143,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
         mdns: config.mdns,
         keeps_ports: config.listen.is_empty(),
         relay: config.relay,
+        recordings: Recordings::new(folder, recording_events_in),
         notices,
         identity,
     };
@@ -151,7 +156,7 @@ async fn serve(config: Config) -> Result<(), UiError> {
     if let Some(address) = &doors.address {
         tracing::info!("Ahoy is ready; its page is {address} (sign in with `ahoy open`)");
     }
-    let app = app.run(audio_events, video_events, stop);
+    let app = app.run(audio_events, video_events, recording_events, stop);
     tokio::pin!(app);
     let ready = async {
         listening(view).await;

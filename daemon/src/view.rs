@@ -232,6 +232,8 @@ pub(crate) struct CallView {
     pub(crate) muted: bool,
     /// Pictures that are on, on both sides.
     pub(crate) tracks: Vec<TrackView>,
+    /// Who records it.
+    pub(crate) recording: RecordingView,
     /// When it was offered.
     pub(crate) offered_at_ms: u64,
     /// When the two could first talk.
@@ -365,6 +367,31 @@ pub(crate) struct HoldView {
     pub(crate) local: bool,
     /// The other does.
     pub(crate) remote: bool,
+}
+
+/// Who records a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordingView {
+    /// This device.
+    pub(crate) own: RecordingState,
+    /// Where its file lies, while it records.
+    pub(crate) file: Option<String>,
+    /// The other, as it says.
+    pub(crate) theirs: bool,
+}
+
+/// Whether this device records a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RecordingState {
+    /// It does not.
+    #[default]
+    Off,
+    /// The other side is being told.
+    Asked,
+    /// It does.
+    On,
 }
 
 /// The way the sound takes.

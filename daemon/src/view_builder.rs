@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ahoy_base::{CallId, PeerId, VideoTrack};
-use ahoy_call::{Alert, Call, EndReason, Fact, Network, Weight, words};
+use ahoy_call::{Alert, Call, EndReason, Fact, Network, Recording, Weight, words};
 use ahoy_net_core::session::PathInfo;
 use ahoy_net_core::wire::signal::MediaKind;
 
@@ -12,13 +12,14 @@ use crate::call_task::Figures;
 use crate::echo;
 use crate::node::Node;
 use crate::picture_figures::Pictures;
+use crate::recording::Recordings;
 use crate::video;
 use crate::view::{
     AddressKind, CallPeer, CallPhase, CallView, ChosenDevice, ChosenVideo, Contact, Device, DeviceState,
     Devices, Direction, EchoTestView, Ended, EndedReason, FaultView, HoldView, Me, Media, Nearby,
     NetworkFact, Notice, PathKind, PathView, PeerKind, Presence, QrCode, Quality, QualityWord, Ready,
-    ReadyState, Recent, Security, Settings, TrackView, Verified, VideoDevice, VideoDeviceKind,
-    VideoDeviceState, View, from_word,
+    ReadyState, Recent, RecordingState, RecordingView, Security, Settings, TrackView, Verified, VideoDevice,
+    VideoDeviceKind, VideoDeviceState, View, from_word,
 };
 
 /// Everything a view is made of.
@@ -29,6 +30,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) contacts: &'a BTreeMap<PeerId, Contact>,
     pub(crate) nearby: &'a BTreeSet<PeerId>,
     pub(crate) names: &'a BTreeMap<PeerId, String>,
+    pub(crate) recordings: &'a Recordings,
     pub(crate) paths: &'a BTreeMap<CallId, PathInfo>,
     pub(crate) muted: &'a BTreeSet<CallId>,
     pub(crate) qualities: &'a BTreeMap<CallId, Quality>,
@@ -215,6 +217,7 @@ fn call_view(sources: &Sources<'_>, call: &Call) -> CallView {
         hold: HoldView { local: hold.local, remote: hold.remote },
         muted: sources.muted.contains(&call.id()),
         tracks: tracks(sources, call, figures.as_ref()),
+        recording: recording(sources, call),
         offered_at_ms: call.offered_at_ms(),
         active_since_ms: call.active_since_ms(),
         reconnecting_since_ms: call.reconnecting_since_ms(),
@@ -244,6 +247,18 @@ fn tracks(sources: &Sources<'_>, call: &Call, figures: Option<&Figures>) -> Vec<
     };
     let ours = call.ours().iter().map(|track| view(sources.node.me(), *track, true));
     ours.chain(call.theirs().iter().map(|track| view(call.peer(), *track, false))).collect()
+}
+
+fn recording(sources: &Sources<'_>, call: &Call) -> RecordingView {
+    RecordingView {
+        own: match call.recording() {
+            Recording::Off => RecordingState::Off,
+            Recording::Asked { .. } => RecordingState::Asked,
+            Recording::On => RecordingState::On,
+        },
+        file: sources.recordings.path(call.id()).map(|path| path.display().to_string()),
+        theirs: call.is_recorded_by_peer(),
+    }
 }
 
 fn phase(call: &Call) -> CallPhase {

@@ -52,6 +52,15 @@ test('changes are said once, the urgent ones at once', () => {
   assert.deepEqual(update(talking, { type: 'said', polite: 2 }).say.polite, [])
 })
 
+test('who records is said on both sides, and where the file lies stays on the page', () => {
+  const both = see(open, 'home', 'active', 'recording')
+  assert.deepEqual(both.say.polite.map((said) => said.split('|')[0]).slice(-2), ['say.records', 'say.recorded'])
+  const over = update(both, { type: 'view', view: golden('active'), now_ms: 0 })
+  assert.deepEqual(over.say.polite.map((said) => said.split('|')[0]).slice(-2), ['say.records-no', 'say.recorded-no'])
+  assert.match(over.toasts[0]?.works ?? '', /Mira Okafor\.webm$/)
+  assert.equal(see(both, 'active').toasts.length, 1, 'once')
+})
+
 test('a refusal is shown in the dialog that asked, or as a toast', () => {
   const error = { what: 'No.', works: 'All else.', do: 'Wait.' }
   const asked = update(update(open, { type: 'dialog', dialog: { kind: 'add', card: '' } }), { type: 'sent', id: 'a', command: { do: 'add_contact', card: 'x' } })

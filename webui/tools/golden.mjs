@@ -147,6 +147,7 @@ const path = { kind: 'direct', address: 'lan', rtt_ms: 1.8 }
 const mira = { peer_id: people.mira, name: 'Mira Okafor', known: true, verified: 'verified', kind: 'person' }
 const call = (state, more = {}) => ({
   id: id('call 1'), peer: mira, direction: 'outgoing', media: 'voice', state, hold: { local: false, remote: false }, muted: false, tracks: [],
+  recording: { own: 'off', file: null, theirs: false },
   offered_at_ms: NOW - 9000, active_since_ms: null, reconnecting_since_ms: null, path: null, quality: null, security: null, ended: null,
   ...more,
 })
@@ -196,6 +197,8 @@ const files = {
     ...active, path: { kind: 'direct', address: 'ipv4', rtt_ms: 184.2 },
     quality: { word: 'poor', text: 'Weak connection', playout_delay_ms: 120, delay_ms: 262, loss_percent: 6.4, concealed_percent: 3.1 },
   }),
+  'view-recording': withCalls({ ...active, recording: { own: 'on', file: '/home/ann/Videos/Ahoy/2026-09-22 15-53-20 Mira Okafor.webm', theirs: true } }),
+  'view-recorded': withCalls({ ...video, recording: { own: 'off', file: null, theirs: true } }),
   'view-incoming-video': withCalls(incoming({ media: 'video' })),
   'view-calling-video': withCalls(call('ringing_out', { media: 'video', tracks: [picture('me', 'camera', { width: 640, height: 360 })] })),
   'view-video': withCalls(video),
@@ -265,7 +268,7 @@ const commands = {
   picture: { call: c, track: 'camera', on: true }, picture_source: { do: 'picture', call: c, track: 'screen', on: true, source: 'browser' },
   dial_video: { do: 'dial', who, media: 'video' }, rejoin: { call: c }, dismiss: { call: c },
   decline: { call: c }, decline_message: { do: 'decline', call: c, message: "Can't talk now. I'll call you later." },
-  hold: { call: c, on: true }, mute: { call: c, on: true },
+  hold: { call: c, on: true }, record: { call: c, on: true }, mute: { call: c, on: true },
   add_contact: { card }, add_nearby: { peer_id: people.hanne }, remove_contact: { peer_id: who },
   rename_contact: { peer_id: who, name: 'Mira O.' }, verify_contact: { peer_id: who, verified: true },
   choose_device: { role: 'microphone', id: 'alsa_input.usb-Blue_Yeti-00.analog-stereo' },

@@ -34,6 +34,7 @@ impl FrameLength {
 pub struct OpusEncoder {
     inner: opus::Encoder,
     bitrate: Bitrate,
+    pauses: bool,
 }
 
 impl OpusEncoder {
@@ -49,8 +50,20 @@ impl OpusEncoder {
         inner.set_vbr(true)?;
         // Lost packets are sent again by us, better than by half copies inside Opus.
         inner.set_inband_fec(false)?;
-        let mut encoder = OpusEncoder { inner, bitrate: Bitrate::kbps(32) };
+        let mut encoder = OpusEncoder { inner, bitrate: Bitrate::kbps(32), pauses: true };
         encoder.set_bitrate(Bitrate::kbps(32))?;
+        Ok(encoder)
+    }
+
+    /// One for files: 48 kbit/s, and a packet for every frame, silent ones too.
+    ///
+    /// # Errors
+    /// As [`OpusEncoder::new`].
+    pub fn gapless() -> Result<OpusEncoder, CodecError> {
+        let mut encoder = OpusEncoder::new()?;
+        encoder.inner.set_dtx(false)?;
+        encoder.pauses = false;
+        encoder.set_bitrate(Bitrate::kbps(48))?;
         Ok(encoder)
     }
 
@@ -82,7 +95,7 @@ impl OpusEncoder {
     pub fn encode(&mut self, frame: &[f32], out: &mut [u8; MAX_PACKET]) -> Result<usize, CodecError> {
         let n = self.inner.encode_float(frame, out)?;
         // libopus: a packet of up to 2 bytes need not be sent (opus_encoder documentation, OPUS_SET_DTX).
-        Ok(if n <= 2 { 0 } else { n })
+        Ok(if self.pauses && n <= 2 { 0 } else { n })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::door::{Alert, CallEvent};
 use crate::end::{EndReason, Outcome};
 use crate::roster::{Presence, Roster};
 use crate::stored::{StoredCall, StoredPhase};
-use ahoy_base::{CallId, Moment, PeerId, VideoTrack};
+use ahoy_base::{CallId, MessageId, Moment, PeerId, VideoTrack};
 use ahoy_net_core::wire::signal::MediaKind;
 use std::collections::BTreeSet;
 
@@ -16,6 +16,24 @@ pub enum Direction {
     Outgoing,
     /// The other.
     Incoming,
+}
+
+/// Whether this device records a call. Nobody is recorded who was not told before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Recording {
+    /// It does not.
+    Off,
+    /// The other device was told, and has not said yet that it shows it.
+    Asked {
+        /// What it was told with.
+        notice: MessageId,
+        /// How long its answer is waited for.
+        until: Moment,
+        /// The commands that wait with it.
+        requests: Vec<[u8; 16]>,
+    },
+    /// It does.
+    On,
 }
 
 /// One call as this device sees it. Read it through its getters; [`crate::Calls`] changes it.
@@ -45,6 +63,10 @@ pub struct Call {
     pub(crate) captured: BTreeSet<VideoTrack>,
     /// What the other shows.
     pub(crate) theirs: BTreeSet<VideoTrack>,
+    /// Whether this device records it.
+    pub(crate) recording: Recording,
+    /// Whether the other does, as it says.
+    pub(crate) recorded: bool,
     /// Not shown any more; kept so that late copies of its messages find it.
     pub(crate) dismissed: bool,
     /// What the store holds of it, with the moment it was handed over; `None` if nothing yet.
@@ -123,6 +145,16 @@ impl Call {
     /// What the other shows.
     pub const fn theirs(&self) -> &BTreeSet<VideoTrack> {
         &self.theirs
+    }
+
+    /// Whether this device records it.
+    pub const fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Whether the other device records it, as it says.
+    pub const fn is_recorded_by_peer(&self) -> bool {
+        self.recorded
     }
 
     /// When it was offered: milliseconds since 1970, as all times here.
@@ -209,6 +241,8 @@ impl Call {
             ours: BTreeSet::new(),
             captured: BTreeSet::new(),
             theirs: BTreeSet::new(),
+            recording: Recording::Off,
+            recorded: false,
             dismissed: false,
             kept: None,
         }
@@ -278,6 +312,7 @@ impl Call {
             | CallEvent::Incoming(_)
             | CallEvent::Held { .. }
             | CallEvent::Picture { .. }
+            | CallEvent::Recording { .. }
             | CallEvent::Missed => {}
         }
     }

@@ -10,12 +10,13 @@
 //! | this person dials, answers or takes up a call | all others are put on hold: one conversation has the sound |
 //!
 //! Here: the door. Inside: `from_person.rs` and `from_peer.rs` say what an input means, `carry_out.rs` makes outputs of
-//! it, `restart.rs` takes up what the store kept. Not here: what an event does to one call (`call_state.rs`),
+//! it, `recording.rs` tells before it records, `restart.rs` takes up what the store kept. Not here: what an event does to one call (`call_state.rs`),
 //! delivery (`outbox.rs`).
 
 mod carry_out;
 mod from_peer;
 mod from_person;
+mod recording;
 mod restart;
 
 use crate::call::Call;

@@ -88,6 +88,13 @@ pub enum Command {
         /// On or off.
         on: bool,
     },
+    /// Record an answered call, or stop. Answered once the other device has said that it shows it, or has not for too long.
+    Record {
+        /// Which.
+        call: CallId,
+        /// On or off.
+        on: bool,
+    },
     /// Decline a ringing call.
     Decline {
         /// Which.
@@ -165,6 +172,15 @@ pub enum Output {
         /// On or off.
         on: bool,
     },
+    /// Whether this device writes the call into a file. Everybody in it was told before.
+    Record {
+        /// Which call.
+        call: CallId,
+        /// With whom.
+        peer: PeerId,
+        /// On or off.
+        on: bool,
+    },
     /// What to ring from here on.
     Ring(Ring),
     /// For the trace, notifications and the command line.
@@ -204,6 +220,8 @@ pub enum WakeReason {
     Resend,
     /// The store learns that an answered call is still alive.
     Heartbeat,
+    /// The notice of a recording was not confirmed in time.
+    NoticeDue,
 }
 
 /// What must be on disk before the outputs after it are carried out. Plain data, one transaction.
@@ -289,6 +307,13 @@ pub enum CallEvent {
         /// On or off.
         on: bool,
     },
+    /// A side records the call, or has stopped.
+    Recording {
+        /// This device, or the other.
+        own: bool,
+        /// On or off.
+        on: bool,
+    },
     /// This daemon stopped without warning during the call; it can be rejoined for a while.
     Interrupted,
     /// An incoming call ended unanswered. Comes right before [`CallEvent::Ended`].
@@ -320,6 +345,9 @@ pub enum CommandError {
     /// The call is in a state in which this makes no sense.
     #[error("that can't be done with the call as it is")]
     NotPossible,
+    /// The other device did not say that it shows the recording.
+    #[error("the other side did not confirm that it shows the recording")]
+    NotConfirmed,
     /// The peer is this device.
     #[error("that is this device")]
     Yourself,

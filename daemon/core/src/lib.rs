@@ -18,7 +18,7 @@ mod roster;
 mod stored;
 pub mod words;
 
-pub use call::{Call, Direction};
+pub use call::{Call, Direction, Recording};
 pub use call_state::{
     Agreement, CONNECT_TIME, CallState, Hold, OFFLINE_TIME, REJOIN_TIME, RENEW_PAUSE, RING_TIME, SEAT_TIME,
 };

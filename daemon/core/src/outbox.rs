@@ -35,6 +35,7 @@ pub(crate) const fn lifetime_ms(signal: &Signal) -> u64 {
         | Signal::Accept
         | Signal::AcceptOk
         | Signal::Hold { .. }
+        | Signal::Recording { .. }
         | Signal::Hello { .. }
         | Signal::Ack { .. }
         | Signal::Ringing
@@ -55,6 +56,7 @@ const fn outlives_call(signal: &Signal) -> bool {
         | Signal::Accept
         | Signal::AcceptOk
         | Signal::Hold { .. }
+        | Signal::Recording { .. }
         | Signal::Hello { .. }
         | Signal::Ack { .. }
         | Signal::Ringing
@@ -118,6 +120,11 @@ impl Outbox {
     pub(crate) fn acked(&mut self, from: PeerId, id: MessageId) -> Option<Envelope> {
         let at = self.waiting.iter().position(|w| w.to == from && w.envelope.id == id)?;
         Some(self.waiting.remove(at).envelope)
+    }
+
+    /// Drops a message that nobody needs any more.
+    pub(crate) fn withdraw(&mut self, id: MessageId) -> Vec<MessageId> {
+        self.remove_where(|w| w.envelope.id == id)
     }
 
     /// The call is over: drops what mattered only during it.

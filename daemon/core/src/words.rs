@@ -159,6 +159,11 @@ pub fn refused(error: CommandError) -> Words {
         CommandError::NotPossible => {
             Words::new("That can't be done with the call as it is", "The call is not touched.", "")
         }
+        CommandError::NotConfirmed => Words::new(
+            "The other side did not confirm that it shows the recording",
+            "Nothing is recorded; the call goes on.",
+            "Try again. If it stays so, their Ahoy is too old for recordings: ask them to update it.",
+        ),
         CommandError::Yourself => Words::new("That is this device", "", "Call Echo to hear yourself."),
         CommandError::TooManyCalls => {
             Words::new("Too many calls are open", "All of them go on.", "Hang up one of them first.")

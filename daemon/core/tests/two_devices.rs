@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ahoy_base::{CallId, Moment, PeerId, VideoTrack};
 use ahoy_call::{
-    AutoAnswer, Call, CallEvent, Calls, CallsConfig, Command, EndReason, Input, Output, Restored,
-    SessionCommand, Standing, StoredCall, StoredMessage,
+    AutoAnswer, Call, CallEvent, Calls, CallsConfig, Command, CommandError, EndReason, Input, Output,
+    Restored, SessionCommand, Standing, StoredCall, StoredMessage,
 };
 use ahoy_net_core::session::SessionEvent;
-use ahoy_net_core::wire::signal::{Envelope, MediaKind};
+use ahoy_net_core::wire::signal::{Envelope, MediaKind, Signal};
 
 const WALL: u64 = 1_790_000_000_000;
 
@@ -29,6 +29,10 @@ struct Side {
     events: Vec<(u64, CallEvent)>,
     media: BTreeMap<CallId, bool>,
     pictures: BTreeSet<(CallId, VideoTrack)>,
+    records: BTreeSet<CallId>,
+    /// Calls of which it has heard that they are recorded.
+    told: BTreeSet<CallId>,
+    replies: BTreeMap<[u8; 16], Result<CallId, CommandError>>,
     starts: u8,
 }
 
@@ -47,6 +51,8 @@ struct World {
     random: u64,
     /// Share of copies, in percent, that come twice.
     doubles: u64,
+    /// Neither side knows of recordings.
+    old: bool,
 }
 
 fn peer(side: usize) -> PeerId {
@@ -63,6 +69,9 @@ impl World {
             events: Vec::new(),
             media: BTreeMap::new(),
             pictures: BTreeSet::new(),
+            records: BTreeSet::new(),
+            told: BTreeSet::new(),
+            replies: BTreeMap::new(),
             starts: 0,
         };
         let mut world = World {
@@ -73,6 +82,7 @@ impl World {
             connected: false,
             random: seed | 1,
             doubles: 0,
+            old: false,
         };
         for side in 0..2 {
             world.boot(side);
@@ -112,6 +122,7 @@ impl World {
         self.sides[side].sessions.clear();
         self.sides[side].media.clear();
         self.sides[side].pictures.clear();
+        self.sides[side].records.clear();
         self.connect(false);
     }
 
@@ -138,8 +149,14 @@ impl World {
     }
 
     fn command(&mut self, side: usize, command: Command) {
+        self.ask(side, command);
+    }
+
+    /// The same, with the id of the request.
+    fn ask(&mut self, side: usize, command: Command) -> [u8; 16] {
         let id = std::array::from_fn(|_| self.dice(256) as u8);
         self.input(side, Input::Command { id, command });
+        id
     }
 
     fn fly(&mut self, after_ms: u64, flight: Flight) {
@@ -192,11 +209,22 @@ impl World {
                     };
                     assert!(changed, "said twice");
                 }
-                Output::Event { event, .. } => {
+                Output::Event { call, event } => {
+                    if event == (CallEvent::Recording { own: false, on: true }) {
+                        self.sides[side].told.insert(call);
+                    }
                     let now = self.now_ms;
                     self.sides[side].events.push((now, event));
                 }
-                Output::Connect { .. } | Output::Ring(_) | Output::Reply { .. } => {}
+                Output::Record { call, on, .. } => {
+                    assert!(!on || self.sides[1 - side].told.contains(&call), "recorded without notice");
+                    let records = &mut self.sides[side].records;
+                    assert!(if on { records.insert(call) } else { records.remove(&call) }, "said twice");
+                }
+                Output::Reply { id, result } => {
+                    self.sides[side].replies.insert(id, result);
+                }
+                Output::Connect { .. } | Output::Ring(_) => {}
                 Output::Wake { at, .. } => {
                     self.sides[side].wake = at;
                     return;
@@ -232,6 +260,9 @@ impl World {
             for (_, _, flight) in due {
                 match flight {
                     Flight::Envelope(to, envelope) => {
+                        if self.old && matches!(envelope.body, Signal::Recording { .. }) {
+                            continue;
+                        }
                         let input = Input::Signal { from: peer(1 - to), known: Standing::Contact, envelope };
                         self.input(to, input);
                     }
@@ -354,6 +385,72 @@ fn talking_with_video(seed: u64) -> (World, CallId) {
 }
 
 #[test]
+fn a_call_is_recorded_once_the_other_side_shows_it_and_until_it_ends() {
+    let (mut world, call) = World::talking(5);
+    let asked = world.ask(0, Command::Record { call, on: true });
+    assert!(world.sides[0].records.is_empty() && !world.sides[0].replies.contains_key(&asked));
+    world.run(100);
+    assert!(world.sides[0].records.contains(&call) && world.call(1, call).is_recorded_by_peer());
+    assert_eq!(world.sides[0].replies[&asked], Ok(call));
+    world.command(0, Command::Record { call, on: false });
+    assert!(world.sides[0].records.is_empty(), "it stops at once");
+    world.run(100);
+    assert!(!world.call(1, call).is_recorded_by_peer());
+    // Both at once, and the end of the call ends both.
+    for side in 0..2 {
+        world.command(side, Command::Record { call, on: true });
+    }
+    world.run(100);
+    assert!((0..2).all(|side| world.sides[side].records.contains(&call)));
+    world.command(1, Command::HangUp { call });
+    world.run(100);
+    assert!((0..2).all(|side| world.sides[side].records.is_empty()
+        && !world.call(side, call).is_recorded_by_peer()));
+    let late = world.ask(0, Command::Record { call, on: true });
+    assert_eq!(world.sides[0].replies[&late], Err(CommandError::Ended));
+}
+
+#[test]
+fn without_word_from_the_other_side_nothing_is_recorded_and_nothing_else_is_held_up() {
+    let (mut world, call) = World::talking(6);
+    world.old = true;
+    let asked = world.ask(0, Command::Record { call, on: true });
+    let again = world.ask(0, Command::Record { call, on: true });
+    world.run(11_000);
+    for id in [asked, again] {
+        assert_eq!(world.sides[0].replies[&id], Err(CommandError::NotConfirmed));
+    }
+    assert!(world.sides[0].records.is_empty());
+    world.command(0, Command::Hold { call, on: true });
+    world.run(100);
+    assert!(world.call(1, call).hold().remote, "later messages of the call arrive");
+    // Nor is anything before the answer.
+    let mut world = World::new(8);
+    let call = world.dial(0, 7);
+    let early = world.ask(0, Command::Record { call, on: true });
+    assert_eq!(world.sides[0].replies[&early], Err(CommandError::NotPossible));
+}
+
+#[test]
+fn who_restarts_hears_again_of_the_recording_and_a_recorder_that_restarts_has_stopped() {
+    let (mut world, call) = World::talking(7);
+    for side in 0..2 {
+        world.command(side, Command::Record { call, on: true });
+    }
+    world.run(100);
+    world.crash(1);
+    world.run(500);
+    world.boot(1);
+    world.connect(true);
+    world.run(100);
+    assert!(!world.call(1, call).is_recorded_by_peer());
+    world.command(1, Command::Rejoin { call });
+    world.run(2_000);
+    assert!(world.call(1, call).is_recorded_by_peer() && world.sides[0].records.contains(&call));
+    assert!(!world.call(0, call).is_recorded_by_peer() && world.sides[1].records.is_empty());
+}
+
+#[test]
 fn two_offers_that_cross_become_one_call() {
     for (first, second) in [(7, 9), (9, 7)] {
         let mut world = World::new(2);
@@ -462,7 +559,7 @@ fn two_thousand_random_calls_all_end_on_both_sides() {
         for step in 0..25u8 {
             let (side, at) = (world.dice(2) as usize, world.dice(ids.len() as u64) as usize);
             let call = ids[at];
-            match world.dice(14) {
+            match world.dice(15) {
                 0 => ids.push(world.dial(side, step + 10)),
                 1 => world.command(side, Command::Answer { call, media: MediaKind::Voice }),
                 2 => world.command(side, Command::Answer { call, media: MediaKind::Video }),
@@ -487,6 +584,7 @@ fn two_thousand_random_calls_all_end_on_both_sides() {
                     let event = SessionEvent::Track { track: VideoTrack::Camera, on: step % 2 == 0 };
                     world.input(side, Input::Session { call, event });
                 }
+                13 => world.command(side, Command::Record { call, on: step % 4 > 0 }),
                 _ => world.input(side, Input::Session { call, event: SessionEvent::Ready }),
             }
             let pause = world.dice(3_000);
@@ -504,6 +602,7 @@ fn two_thousand_random_calls_all_end_on_both_sides() {
                 world.sides[side].calls.as_ref().unwrap().calls().filter(|c| c.end().is_none()).collect();
             assert!(open.is_empty(), "seed {seed}, side {side}: {open:?}");
             assert!(world.sides[side].sessions.is_empty(), "seed {seed}: a session outlives its call");
+            assert!(world.sides[side].records.is_empty(), "seed {seed}: a recording outlives its call");
             let sounding = world.sides[side].media.values().filter(|on| **on).count();
             assert_eq!(sounding, 0, "seed {seed}: sound outlives its call");
         }

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::callback::DeviceClock;
 use super::levels::SharedLevels;
+use super::tap::SoundTap;
 use super::{VoiceOut, VoiceSettings};
 use crate::clock;
 use crate::trace::Trace;
@@ -57,6 +58,8 @@ pub(super) enum CaptureOrder {
     StopCall(CallId),
     /// Whether a call hears anything.
     Mute(CallId, bool),
+    /// What a call hears of this person is recorded, or no more.
+    Record(CallId, Option<SoundTap>),
     /// What is done to the sound.
     Voice(VoiceSettings),
 }
@@ -120,6 +123,7 @@ struct Capture {
     calls: BTreeMap<CallId, CallOut>,
     /// Kept for calls that start later: muted before answered.
     muted: BTreeMap<CallId, bool>,
+    taps: BTreeMap<CallId, SoundTap>,
     /// Samples that are no whole tick yet.
     rest: Vec<f32>,
     /// Ticks that are no whole frame yet.
@@ -150,6 +154,7 @@ impl Capture {
             encoder: OpusEncoder::new()?,
             calls: BTreeMap::new(),
             muted: BTreeMap::new(),
+            taps: BTreeMap::new(),
             rest: Vec::with_capacity(TICK_SAMPLES),
             frame: Vec::with_capacity(FrameLength::Long.samples()),
             length: FrameLength::Short,
@@ -208,6 +213,10 @@ impl Capture {
             CaptureOrder::StopCall(call) => {
                 self.calls.remove(&call);
             }
+            CaptureOrder::Record(call, tap) => match tap {
+                Some(tap) => drop(self.taps.insert(call, tap)),
+                None => drop(self.taps.remove(&call)),
+            },
             CaptureOrder::Voice(voice) => {
                 self.voice = voice;
                 self.set_processing();
@@ -294,6 +303,11 @@ impl Capture {
         self.processing.process(&mut tick);
         self.levels.set_microphone(self.meter.take(&tick));
         self.watch_talk(&tick);
+        for (call, tap) in &self.taps {
+            if self.calls.get(call).is_some_and(|call| !call.muted) {
+                tap.own(clock::now(), &tick);
+            }
+        }
         if self.frame.is_empty() {
             self.follow_plans();
         }

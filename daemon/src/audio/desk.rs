@@ -20,6 +20,7 @@ use super::levels::SharedLevels;
 use super::peer_player::{FiguresBoard, PeerSource};
 use super::playback::{Pace, PlaybackOrder, PlaybackThread};
 use super::real_device::{OpenError, RealDevice, SoundSystem, is_fatal};
+use super::tap::SoundTap;
 use super::virtual_device::{
     LoopDelay, Recording, Sink, Source, VirtualDevice, start_microphone, start_speaker,
 };
@@ -60,6 +61,7 @@ pub(super) enum Order {
     AddPeer(CallId, PeerId, PeerSource),
     RemovePeer(CallId, PeerId),
     Mute(CallId, bool),
+    Record(CallId, Option<SoundTap>),
     Ring(Ring),
     RingVolume(u8),
     Voice(VoiceSettings),
@@ -225,6 +227,10 @@ impl Desk {
                 self.playback.tell(PlaybackOrder::RemovePeer(call, peer));
             }
             Order::Mute(call, muted) => self.capture.tell(CaptureOrder::Mute(call, muted)),
+            Order::Record(call, tap) => {
+                self.capture.tell(CaptureOrder::Record(call, tap.clone()));
+                self.playback.tell(PlaybackOrder::Record(call, tap));
+            }
             Order::Ring(ring) => {
                 self.ring = ring;
                 if self.rings {

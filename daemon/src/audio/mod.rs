@@ -19,6 +19,7 @@ mod peer_player;
 mod playback;
 mod real_device;
 mod sound_check;
+mod tap;
 mod virtual_device;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
@@ -37,6 +38,7 @@ use levels::SharedLevels;
 
 pub(crate) use peer_player::{PeerFigures, PeerSink};
 pub(crate) use sound_check::Heard;
+pub(crate) use tap::{SoundTap, Tapped};
 pub(crate) use virtual_device::LOOP_DELAY;
 
 /// Where the microphone's frames of one call go, and how they are to be made.
@@ -248,6 +250,11 @@ impl AudioHandle {
     /// Whether `call` hears this person.
     pub(crate) fn set_muted(&self, call: CallId, muted: bool) {
         self.order(Order::Mute(call, muted));
+    }
+
+    /// Gives the sound of `call`, as it is sent and as it is heard, to `tap` too, or no more.
+    pub(crate) fn record(&self, call: CallId, tap: Option<SoundTap>) {
+        self.order(Order::Record(call, tap));
     }
 
     /// Rings like this until told otherwise.

@@ -22,6 +22,7 @@ use super::callback::{DeviceClock, RING};
 use super::capture::Tick;
 use super::levels::SharedLevels;
 use super::peer_player::{FiguresBoard, PeerPlayer, PeerSource};
+use super::tap::SoundTap;
 use crate::clock;
 use crate::trace::Trace;
 
@@ -71,6 +72,8 @@ pub(super) enum PlaybackOrder {
     AddPeer(CallId, PeerId, PeerSource),
     /// And no more.
     RemovePeer(CallId, PeerId),
+    /// What is heard of a call is recorded, or no more.
+    Record(CallId, Option<SoundTap>),
     /// Rings like this.
     Tone(Option<Tone>),
     /// Loudness of the ring, 0 to 100.
@@ -104,6 +107,7 @@ impl PlaybackThread {
         let state = Playback {
             out: None,
             peers: BTreeMap::new(),
+            taps: BTreeMap::new(),
             tone: None,
             test: None,
             volume: 1.0,
@@ -216,6 +220,7 @@ struct Peer {
 struct Playback {
     out: Option<Out>,
     peers: BTreeMap<(CallId, PeerId), Peer>,
+    taps: BTreeMap<CallId, SoundTap>,
     tone: Option<TonePlayer>,
     test: Option<TonePlayer>,
     /// Linear gain of the ring.
@@ -279,6 +284,10 @@ impl Playback {
                 self.peers.remove(&(call, peer));
                 self.report();
             }
+            PlaybackOrder::Record(call, tap) => match tap {
+                Some(tap) => drop(self.taps.insert(call, tap)),
+                None => drop(self.taps.remove(&call)),
+            },
             PlaybackOrder::Tone(tone) => {
                 if self.tone.map(|playing| playing.tone()) != tone {
                     self.tone = tone.map(TonePlayer::new);
@@ -328,6 +337,9 @@ impl Playback {
         for ((call, peer), state) in &mut self.peers {
             let mut voice = [0.0; TICK_SAMPLES];
             let heard = state.player.pull(now, at, &mut voice);
+            if let Some(tap) = self.taps.get(call).filter(|_| heard) {
+                tap.theirs(at, &voice);
+            }
             state.gain.add(1.0, &voice, block);
             if heard && !state.heard {
                 state.heard = true;

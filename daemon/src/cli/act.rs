@@ -1,9 +1,11 @@
-//! What is done to a running or ringing call: `answer`, `decline`, `hangup`, `hold`, `resume`, `mute`, `unmute`.
+//! What is done to a running or ringing call: `answer`, `decline`, `hangup`, `hold`, `resume`, `mute`, `unmute`, `record`.
 
-use super::args::Which;
+use serde_json::json;
+
+use super::args::{RecordWhat, Which};
 use super::out::{Failure, Out};
 use crate::control::Client;
-use crate::view::{CallPhase, CallView, View};
+use crate::view::{CallPhase, CallView, RecordingState, View};
 use crate::web::protocol::{Command, UiError};
 
 /// Shortest beginning of an id that may stand for a call.
@@ -19,6 +21,8 @@ pub(super) enum Act {
     Resume,
     Mute,
     Unmute,
+    Record,
+    StopRecording,
 }
 
 impl Act {
@@ -33,6 +37,8 @@ impl Act {
             Act::Resume => answered && call.hold.local,
             Act::Mute => call.state != Ended && !call.muted,
             Act::Unmute => call.state != Ended && call.muted,
+            Act::Record => answered && call.recording.own != RecordingState::On,
+            Act::StopRecording => call.recording.own != RecordingState::Off,
         }
     }
 
@@ -46,6 +52,8 @@ impl Act {
             Act::Resume => Command::Hold { call, on: false },
             Act::Mute => Command::Mute { call, on: true },
             Act::Unmute => Command::Mute { call, on: false },
+            Act::Record => Command::Record { call, on: true },
+            Act::StopRecording => Command::Record { call, on: false },
         }
     }
 
@@ -59,6 +67,8 @@ impl Act {
             Act::Resume => format!("Talking with {name} again."),
             Act::Mute => format!("{name} can't hear you now."),
             Act::Unmute => format!("{name} can hear you now."),
+            Act::Record => format!("The call with {name} is recorded, and {name} sees it."),
+            Act::StopRecording => format!("The call with {name} is no longer recorded."),
         }
     }
 
@@ -70,6 +80,8 @@ impl Act {
             Act::Resume => "No call is on hold.",
             Act::Mute => "There is no call with the microphone on.",
             Act::Unmute => "There is no call with the microphone off.",
+            Act::Record => "There is no call that could be recorded.",
+            Act::StopRecording => "No call is recorded.",
         }
     }
 }
@@ -81,6 +93,26 @@ pub(super) async fn act(client: &Client, what: Act, which: Which, out: &mut Out)
     let text = what.done(&call.peer.name);
     let result = client.command(&what.command(call)).await?;
     out.either(&text, &result)
+}
+
+/// Begins or ends a recording, and says where its file is.
+pub(super) async fn record(
+    client: &Client,
+    what: RecordWhat,
+    which: Which,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let act = if what == RecordWhat::Start { Act::Record } else { Act::StopRecording };
+    let before: View = client.get("/api/v1/view").await?;
+    let call = choose(&before.calls, &act, which.call.as_deref())?;
+    let text = act.done(&call.peer.name);
+    client.command(&act.command(call)).await?;
+    let after: View = client.get("/api/v1/view").await?;
+    // Running now, or until now.
+    let now = after.calls.iter().find(|each| each.id == call.id).and_then(|each| each.recording.file.clone());
+    let file = now.or_else(|| call.recording.file.clone());
+    let line = file.as_ref().map_or_else(|| text.clone(), |file| format!("{text}\n{file}"));
+    out.either(&line, &json!({ "call": call.id.to_string(), "file": file }))
 }
 
 /// Finds the call: the one that is named, or the only one that fits.

@@ -85,6 +85,13 @@ pub(super) enum Cmd {
     Mute(Which),
     /// Turn the microphone on
     Unmute(Which),
+    /// Record the call into a file; the other side is told first, and sees it
+    Record {
+        /// Begin or end
+        what: RecordWhat,
+        #[command(flatten)]
+        which: Which,
+    },
     /// Show open calls and the log of calls
     Calls,
     /// Show devices: microphones, speakers, cameras, screens
@@ -113,6 +120,15 @@ pub(super) enum Cmd {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+}
+
+/// What is done to a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum RecordWhat {
+    /// Tell the other side, then record
+    Start,
+    /// Finish the file
+    Stop,
 }
 
 #[derive(Debug, Subcommand)]

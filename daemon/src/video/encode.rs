@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::VideoOut;
 use super::effort::Effort;
-use super::hub::{Demand, TrackKey, VideoHub};
+use super::hub::{Demand, RECORDED, TrackKey, VideoHub};
 use super::newest::{Newest, Taken};
 use super::source::Captured;
 use crate::clock;
@@ -28,6 +28,12 @@ const OWN_KEYS_EVERY: Duration = Duration::from_secs(2);
 /// What is made for this person's eyes alone, while the other side wants nothing or the path carries nothing.
 const OWN_VIEW: VideoPlan =
     VideoPlan { bitrate: Bitrate::kbps(200), size: VideoSize { width: 320, height: 180 }, frame_rate: 15 };
+/// The same for a recording.
+const OWN_RECORDING: VideoPlan = VideoPlan {
+    bitrate: Bitrate::kbps(1_000),
+    size: VideoSize { width: 1_280, height: 720 },
+    frame_rate: 30,
+};
 /// From this rate on every second frame of a camera may be left out on the way.
 const LAYERED_FROM: u8 = 12;
 /// From these pixels on VP9 takes one step less time.
@@ -194,12 +200,17 @@ impl Encode {
     fn plan(&mut self) -> VideoPlan {
         let plan = *self.parts.out.plan.borrow();
         let nothing = plan.bitrate == Bitrate::bps(0) || plan.frame_rate == 0;
-        let own_only = nothing && self.own_view.borrow().size.is_some();
+        let wanted = self.own_view.borrow().size;
+        let own_only = nothing && wanted.is_some();
         if std::mem::replace(&mut self.own_only, own_only) && !own_only {
             // The other side has none of what was made meanwhile.
             self.follow(VideoRequest::Key);
         }
-        if own_only { OWN_VIEW } else { plan }
+        match wanted {
+            Some(RECORDED) if own_only => OWN_RECORDING,
+            Some(_) if own_only => OWN_VIEW,
+            _ => plan,
+        }
     }
 
     /// No new picture: the last one is shown again where that helps.

@@ -17,6 +17,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 /// Frames that wait for one viewer. One is the frame being written, one the newest; more would only be delay.
 const MAX_WAITING: usize = 2;
+/// Frames that wait for a recording: two seconds, for a disk that is busy. It is nobody's delay.
+const MAX_FOR_FILE: usize = 64;
+/// What a recording can use: all that is made.
+pub(crate) const RECORDED: VideoSize = VideoSize { width: 1_920, height: 1_080 };
 /// Frames of a capturing page that wait for their encoder's place in the call; more would only be delay.
 const MAX_FROM_BROWSER: usize = 4;
 /// A key frame that was asked for and did not come is asked for again after this.
@@ -65,7 +69,7 @@ impl VideoHub {
         }
         let mut wanting = false;
         for viewer in track.viewers.iter().filter_map(Weak::upgrade) {
-            wanting |= viewer.offer(frame);
+            wanting |= viewer.offer(now, frame);
         }
         if wanting {
             track.ask(now);
@@ -93,7 +97,16 @@ impl VideoHub {
         size: VideoSize,
         wake: Arc<Notify>,
     ) -> VideoReader {
-        let viewer = Arc::new(Viewer { queue: Mutex::new(Queue::new(size)), wake });
+        self.look(now, key, Queue::new(size, MAX_WAITING), wake)
+    }
+
+    /// The same for a file: whole as it is made, and who reads it looks by itself.
+    pub(crate) fn record(&self, now: Moment, key: TrackKey) -> VideoReader {
+        self.look(now, key, Queue::new(RECORDED, MAX_FOR_FILE), Arc::default())
+    }
+
+    fn look(&self, now: Moment, key: TrackKey, queue: Queue, wake: Arc<Notify>) -> VideoReader {
+        let viewer = Arc::new(Viewer { queue: Mutex::new(queue), wake });
         let mut tracks = self.tracks();
         let track = tracks.entry(key).or_default();
         track.viewers.push(Arc::downgrade(&viewer));
@@ -166,9 +179,9 @@ impl Viewer {
     }
 
     /// Queues a frame or leaves it out; whether the viewer waits for a frame it can go on from.
-    fn offer(&self, frame: &Arc<EncodedVideo>) -> bool {
+    fn offer(&self, now: Moment, frame: &Arc<EncodedVideo>) -> bool {
         let mut queue = self.queue();
-        queue.offer(frame);
+        queue.offer(now, frame);
         let wanting = queue.hole.is_some();
         let waits = !queue.frames.is_empty();
         drop(queue);
@@ -183,7 +196,9 @@ impl Viewer {
 #[derive(Debug)]
 struct Queue {
     size: VideoSize,
-    frames: VecDeque<Arc<EncodedVideo>>,
+    /// Most frames that wait.
+    room: usize,
+    frames: VecDeque<(Moment, Arc<EncodedVideo>)>,
     /// Frames from the first on (numbers) were not given, up to the second, which could be shown without them.
     hole: Option<u64>,
     mended: Option<(u64, u64)>,
@@ -192,19 +207,19 @@ struct Queue {
 }
 
 impl Queue {
-    fn new(size: VideoSize) -> Queue {
-        Queue { size, frames: VecDeque::new(), hole: Some(0), mended: None, jumped: true }
+    fn new(size: VideoSize, room: usize) -> Queue {
+        Queue { size, room, frames: VecDeque::new(), hole: Some(0), mended: None, jumped: true }
     }
 
     fn restart(&mut self) {
-        *self = Queue::new(self.size);
+        *self = Queue::new(self.size, self.room);
     }
 
-    fn offer(&mut self, frame: &Arc<EncodedVideo>) {
+    fn offer(&mut self, now: Moment, frame: &Arc<EncodedVideo>) {
         if !self.can_show(frame) {
             return;
         }
-        if self.frames.len() >= MAX_WAITING && !self.make_room(frame) {
+        if self.frames.len() >= self.room && !self.make_room(frame) {
             return;
         }
         if let Some(from) = self.hole.take() {
@@ -213,7 +228,7 @@ impl Queue {
         } else if frame.is_key() {
             self.mended = None;
         }
-        self.frames.push_back(frame.clone());
+        self.frames.push_back((now, frame.clone()));
     }
 
     fn can_show(&self, frame: &EncodedVideo) -> bool {
@@ -229,12 +244,12 @@ impl Queue {
             self.jumped = true;
             return false;
         }
-        if let Some(at) = self.frames.iter().position(|waiting| waiting.discardable) {
+        if let Some(at) = self.frames.iter().position(|(_, waiting)| waiting.discardable) {
             self.frames.remove(at);
             self.jumped = true;
             return true;
         }
-        let first = self.frames.front().map_or(frame.seq, |waiting| waiting.seq);
+        let first = self.frames.front().map_or(frame.seq, |(_, waiting)| waiting.seq);
         self.frames.clear();
         self.hole = Some(self.mended.map_or(first, |(from, _)| from.min(first)));
         self.mended = None;
@@ -255,6 +270,8 @@ pub(crate) struct VideoReader {
 pub(crate) struct Viewed {
     /// The frame, as it came.
     pub(crate) frame: Arc<EncodedVideo>,
+    /// When it was handed to the hub.
+    pub(crate) at: Moment,
     /// Whether frames before it were left out for this viewer.
     pub(crate) jumped: bool,
 }
@@ -268,9 +285,9 @@ impl VideoReader {
     /// The next frame, if one waits.
     pub(crate) fn take(&mut self) -> Option<Viewed> {
         let mut queue = self.viewer.as_ref()?.queue();
-        let frame = queue.frames.pop_front()?;
+        let (at, frame) = queue.frames.pop_front()?;
         let jumped = std::mem::take(&mut queue.jumped);
-        Some(Viewed { frame, jumped })
+        Some(Viewed { frame, at, jumped })
     }
 
     /// It is shown at another size.

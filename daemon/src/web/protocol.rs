@@ -90,6 +90,16 @@ pub(crate) enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<String>,
     },
+    /// Records an answered call into a file, or stops. The other side is told first; refused when its Ahoy does not
+    /// confirm that it shows it.
+    Record {
+        /// Which call.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        call: CallId,
+        /// On or off.
+        on: bool,
+    },
     /// Joins an interrupted call again.
     Rejoin {
         /// Which.

@@ -17,7 +17,8 @@
  * @typedef {{text: string, speech_dbfs: number|null, background_dbfs: number, peak_dbfs: number, returned_dbfs: number,
  *   round_trip_ms: number|null, echo_return_loss_db: number|null, lost_percent: number, faults: Fault[]}} EchoTest
  * @typedef {{id: string, peer: Peer, direction: 'outgoing'|'incoming', media: 'voice'|'video', state: CallState,
- *   hold: {local: boolean, remote: boolean}, muted: boolean, tracks: Track[], offered_at_ms: number, active_since_ms: number|null,
+ *   hold: {local: boolean, remote: boolean}, muted: boolean, tracks: Track[],
+ *   recording: {own: 'off'|'asked'|'on', file: string|null, theirs: boolean}, offered_at_ms: number, active_since_ms: number|null,
  *   reconnecting_since_ms: number|null, path: Path|null, quality: Quality|null,
  *   security: {words: string[], suite: string}|null,
  *   ended: {reason: EndReason, text: string, message: string|null, can_retry: boolean}|null, echo_test?: EchoTest}} Call
@@ -52,7 +53,7 @@
  *  |{do: 'hang_up'|'rejoin'|'dismiss', call: string}
  *  |{do: 'picture', call: string, track: 'camera'|'screen', on: boolean, source?: string}
  *  |{do: 'decline', call: string, message?: string}
- *  |{do: 'hold'|'mute', call: string, on: boolean}
+ *  |{do: 'hold'|'mute'|'record', call: string, on: boolean}
  *  |{do: 'add_contact', card: string}
  *  |{do: 'add_nearby'|'remove_contact', peer_id: string}
  *  |{do: 'rename_contact', peer_id: string, name: string}

@@ -11,7 +11,7 @@
  * @typedef {{kind: 'add', card: string}|{kind: 'new-call'}|{kind: 'remove', peer: string}|{kind: 'rename', peer: string}|{kind: 'connection'}
  *   |{kind: 'card'}|{kind: 'keys'}|{kind: 'clear-recent'}|{kind: 'revoke', id: string}} Dialog
  * @typedef {'devices'|'camera'|'share'|'layout'|'more'|'security'|'stats'} Popover
- * @typedef {{id: string, kind: 'info'|'warn', text: string, works: string, do: string}} Toast
+ * @typedef {{id: string, kind: 'info'|'warn'|'saved', text: string, works: string, do: string}} Toast
  * @typedef {'starting'|'pairing'|'connecting'|'open'|'lost'} Link
  *
  * @typedef {object} State
@@ -153,6 +153,9 @@ function afterView(state, view, now_ms) {
   for (const notice of view.notices) {
     if (!next.closed.includes(notice.id)) next = addToast(next, { kind: 'warn', id: notice.id, text: notice.text, works: notice.works, do: notice.do })
   }
+  for (const was of before?.calls ?? []) {
+    for (const toast of saved(was, view.calls.find((call) => call.id === was.id))) next = addToast(next, toast)
+  }
   if (next.dialog && 'peer' in next.dialog && !view.contacts.some((contact) => next.dialog && 'peer' in next.dialog && contact.peer_id === next.dialog.peer)) next.dialog = null
   return next
 }
@@ -182,7 +185,7 @@ function announcements(state, before, view) {
   const polite = [...state.say.polite]
   for (const call of view.calls) {
     const was = before?.calls.find((each) => each.id === call.id)
-    if (was) polite.push(...pictureNews(was, call))
+    if (was) polite.push(...pictureNews(was, call), ...recordingNews(was, call))
     if (was?.state === call.state && was.hold.remote === call.hold.remote) continue
     const say = (/** @type {string} */ key) => `${key}|${call.peer.name}`
     if (call.state === 'ringing_in') assertive = say('say.incoming')
@@ -204,6 +207,22 @@ function pictureNews(was, call) {
   const shows = (/** @type {Call} */ of, /** @type {string} */ track) => of.tracks.some((each) => each.peer_id === call.peer.peer_id && each.track === track)
   return ['camera', 'screen'].filter((track) => shows(was, track) !== shows(call, track))
     .map((track) => 'say.' + track + (shows(call, track) ? '_on|' : '_off|') + call.peer.name)
+}
+
+/** Who began to record, or stopped; nobody is recorded without hearing it. @param {Call} was @param {Call} call @returns {string[]} */
+function recordingNews(was, call) {
+  if (call.state === 'ended') return []
+  const own = (/** @type {Call} */ of) => of.recording.own === 'on'
+  const said = own(was) === own(call) ? [] : [own(call) ? 'say.records' : 'say.records-no']
+  if (was.recording.theirs !== call.recording.theirs) said.push(call.recording.theirs ? 'say.recorded' : 'say.recorded-no')
+  return said.map((key) => key + '|' + call.peer.name)
+}
+
+/** Where a recording lies that was made here. @param {Call} was @param {Call|undefined} call @returns {Toast[]} */
+function saved(was, call) {
+  const { file } = was.recording
+  if (!file || call?.recording.file) return []
+  return [{ id: 'recorded-' + file, kind: 'saved', text: '', works: file, do: '' }]
 }
 
 /** @param {State} state @param {LevelsMessage} levels @param {number} now_ms @returns {State} */

@@ -28,6 +28,8 @@ export const SCENES = [
   { name: 'active-poor', view: 'active-poor' },
   { name: 'active-devices', view: 'active', levels: loud, click: '.caret' },
   { name: 'active-security', view: 'active', click: '.lock' },
+  { name: 'recording', view: 'recording' },
+  { name: 'recorded', view: 'recorded' },
   { name: 'reconnecting', view: 'reconnecting' },
   { name: 'held', view: 'held' },
   { name: 'held-remote', view: 'held-remote' },

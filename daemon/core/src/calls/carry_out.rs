@@ -45,7 +45,7 @@ impl Calls {
 
     fn act(&mut self, id: CallId, action: Action) {
         match action {
-            Action::Send(signal) => self.send(id, signal),
+            Action::Send(signal) => drop(self.send(id, signal)),
             Action::Start(role) => self.start_session(id, role),
             Action::Ensure(role) => {
                 if self.calls.get(&id).is_some_and(|c| c.session == SessionStatus::Off) {
@@ -57,10 +57,10 @@ impl Calls {
         }
     }
 
-    /// Sends a message of a call: through the outbox if it must arrive, at once if it may get lost.
-    pub(super) fn send(&mut self, id: CallId, body: Signal) {
+    /// Sends a message of a call: through the outbox if it must arrive, at once if it may get lost. Its id.
+    pub(super) fn send(&mut self, id: CallId, body: Signal) -> MessageId {
         let message = self.message_id();
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return message };
         call.seq_out += 1;
         let (to, seq) = (call.peer, call.seq_out);
         let envelope = Envelope { id: message, call: Some(id), seq, sent_at_ms: self.wall_ms, body };
@@ -69,6 +69,7 @@ impl Calls {
         } else if self.up.contains(&to) {
             self.effects.push(Output::Send { to, envelope });
         }
+        message
     }
 
     /// Sends a message of a call that this device does not know (any more); number 0 stands outside its order.
@@ -100,6 +101,7 @@ impl Calls {
             let gone = self.outbox.call_ended(id);
             self.transaction.outbox_remove.extend(gone);
             self.tone = self.tone.max(tone_of(reason, call.direction));
+            self.recording_ends_with(id);
         }
         self.effects.push(Output::Event { call: id, event });
     }
@@ -171,6 +173,7 @@ impl Calls {
         let due = |c: &&Call| c.state.due_at().is_some_and(|at| now >= at);
         let ids: Vec<CallId> = self.calls.values().filter(due).map(|c| c.id).collect();
         ids.into_iter().for_each(|id| self.apply_quietly(id, Event::Due));
+        self.give_up_notices();
     }
 
     /// Closes the books on one input: commit, then what depends on it.
@@ -269,7 +272,9 @@ impl Calls {
             self.calls.values().filter_map(|c| c.state.due_at()).map(|at| (at, WakeReason::StateDue));
         let beats = self.calls.values().filter_map(Call::heartbeat_at).map(|at| (at, WakeReason::Heartbeat));
         let resend = Some((self.outbox.due_at(&self.up), WakeReason::Resend)).filter(|(at, _)| *at < NEVER);
-        states.chain(beats).chain(resend).min().unwrap_or((NEVER, WakeReason::Nothing))
+        let notices =
+            self.calls.values().filter_map(Call::notice_until).map(|at| (at, WakeReason::NoticeDue));
+        states.chain(beats).chain(resend).chain(notices).min().unwrap_or((NEVER, WakeReason::Nothing))
     }
 
     pub(super) fn live(&self) -> Vec<CallId> {

@@ -118,12 +118,18 @@ impl Calls {
         if let (Signal::Offer { resume: false, .. }, Some(call)) = (&done.body, done.call) {
             self.apply_quietly(call, Event::Delivered);
         }
+        if let (Signal::Recording { on: true }, Some(call)) = (&done.body, done.call) {
+            self.on_notice_heard(call, of);
+        }
     }
 
     fn on_call_signal(&mut self, id: CallId, envelope: &Envelope) {
         let event = match &envelope.body {
             Signal::Offer { resume: false, .. } => Event::OfferAgain,
-            Signal::Offer { resume: true, .. } => Event::Resume,
+            Signal::Offer { resume: true, .. } => {
+                self.apply_quietly(id, Event::Resume);
+                return self.on_peer_restarted(id);
+            }
             Signal::Ringing => Event::Ringing,
             Signal::Busy => Event::Busy,
             Signal::Accept => Event::Accept,
@@ -133,6 +139,7 @@ impl Calls {
             Signal::Hangup { reason } => Event::Hangup { reason: *reason },
             Signal::Elsewhere => Event::Elsewhere,
             Signal::Hold { on } => Event::PeerHold { on: *on },
+            Signal::Recording { on } => return self.set_recorded(id, *on),
             Signal::MissedCall { .. } => Event::MissedCall,
             Signal::Hello { .. } | Signal::Ack { .. } | Signal::Handshake { .. } => return,
         };
@@ -168,6 +175,7 @@ impl Calls {
             | Signal::Hangup { .. }
             | Signal::Elsewhere
             | Signal::Hold { .. }
+            | Signal::Recording { .. }
             | Signal::Hello { .. }
             | Signal::Ack { .. }
             | Signal::Handshake { .. } => {

@@ -21,6 +21,10 @@ impl Calls {
             Command::Dial { call, peer, media } => self.dial(call, peer, media),
             Command::Answer { call, media } => self.answer(call, media),
             Command::Picture { call, track, on } => self.picture(call, track, on),
+            Command::Record { call, on } => match self.record(id, call, on) {
+                Some(result) => result,
+                None => return,
+            },
             Command::Rejoin { call } => self.take_up(call, Event::Rejoin),
             Command::Hold { call, on: false } => self.take_up(call, Event::Hold { on: false }),
             Command::Hold { call, on: true } => self.apply(call, Event::Hold { on: true }),
@@ -28,6 +32,10 @@ impl Calls {
             Command::HangUp { call } => self.apply(call, Event::HangUp),
             Command::Dismiss { call } => self.dismiss(call),
         };
+        self.reply(id, result);
+    }
+
+    pub(super) fn reply(&mut self, id: [u8; 16], result: Result<CallId, CommandError>) {
         self.replies.keep(id, result);
         self.effects.push(Output::Reply { id, result });
     }

@@ -86,6 +86,11 @@ pub enum Signal {
         /// Which of both.
         on: bool,
     },
+    /// The sender records the call, or stops. It does not begin before this is acked.
+    Recording {
+        /// Which of both.
+        on: bool,
+    },
     /// Somebody called while this device could not be reached.
     MissedCall {
         /// With what.
@@ -147,6 +152,7 @@ pub const fn needs_ack(signal: &Signal) -> bool {
         | Signal::Hangup { .. }
         | Signal::Elsewhere
         | Signal::Hold { .. }
+        | Signal::Recording { .. }
         | Signal::MissedCall { .. } => true,
         Signal::Hello { .. } | Signal::Ack { .. } | Signal::Ringing | Signal::Handshake { .. } => false,
     }
@@ -215,7 +221,8 @@ impl From<&Signal> for pb::Body {
                 },
             }),
             Signal::Elsewhere => pb::Body::Elsewhere(pb::Empty {}),
-            Signal::Hold { on } => pb::Body::Hold(pb::Hold { on: *on }),
+            Signal::Hold { on } => pb::Body::Hold(pb::OnOff { on: *on }),
+            Signal::Recording { on } => pb::Body::Recording(pb::OnOff { on: *on }),
             Signal::MissedCall { media, at_ms } => {
                 pb::Body::MissedCall(pb::MissedCall { media: media_number(*media), at_ms: *at_ms })
             }
@@ -265,6 +272,7 @@ impl TryFrom<pb::Body> for Signal {
             },
             pb::Body::Elsewhere(_) => Signal::Elsewhere,
             pb::Body::Hold(m) => Signal::Hold { on: m.on },
+            pb::Body::Recording(m) => Signal::Recording { on: m.on },
             pb::Body::MissedCall(m) => Signal::MissedCall { media: media_kind(m.media), at_ms: m.at_ms },
             pb::Body::Handshake(m) if m.bytes.len() > MAX_HANDSHAKE => return Err(SignalError::Malformed),
             pb::Body::Handshake(m) => Signal::Handshake { bytes: m.bytes },
@@ -299,7 +307,7 @@ mod pb {
         pub(super) seq: u64,
         #[prost(uint64, tag = "4")]
         pub(super) sent_at_ms: u64,
-        #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23")]
+        #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24")]
         pub(super) body: Option<Body>,
     }
 
@@ -328,11 +336,13 @@ mod pb {
         #[prost(message, tag = "20")]
         Elsewhere(Empty),
         #[prost(message, tag = "21")]
-        Hold(Hold),
+        Hold(OnOff),
         #[prost(message, tag = "22")]
         MissedCall(MissedCall),
         #[prost(message, tag = "23")]
         Handshake(Handshake),
+        #[prost(message, tag = "24")]
+        Recording(OnOff),
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -381,7 +391,7 @@ mod pb {
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Hold {
+    pub(super) struct OnOff {
         #[prost(bool, tag = "1")]
         pub(super) on: bool,
     }
@@ -437,6 +447,8 @@ mod tests {
             Signal::Hangup { reason: HangupReason::Failed },
             Signal::Elsewhere,
             Signal::Hold { on: true },
+            Signal::Recording { on: true },
+            Signal::Recording { on: false },
             Signal::MissedCall { media: MediaKind::Voice, at_ms: 7 },
             Signal::Handshake { bytes: vec![1, 2, 3] },
         ]

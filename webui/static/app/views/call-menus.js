@@ -61,6 +61,9 @@ export function LayoutMenu({ state, call, onClose }) {
 /** @type {Record<import('../layout.js').Layout, string>} */
 export const LAYOUT_ICONS = { auto: 'i-sparkles', grid: 'i-layout-grid', speaker: 'i-user', presenter: 'i-presentation' }
 
+/** The other side is told first; its device says so in `recording`. @param {Call} call */
+export const toggleRecording = (call) => send({ do: 'record', call: call.id, on: call.recording.own === 'off' })
+
 /** On a telephone: all that has no room in the dock. @param {{state: State, view: View, call: Call, onClose: () => void}} props */
 export function MoreMenu({ state, view, call, onClose }) {
   const open = (/** @type {import('../state.js').Popover} */ popover) => () => dispatch({ type: 'popover', popover })
@@ -72,6 +75,7 @@ export function MoreMenu({ state, view, call, onClose }) {
     ${item('i-headphones', t('devices.menu'), open('devices'))}
     ${item('i-video', t('camera.menu'), open('camera'))}
     ${call.tracks.length > 0 && item('i-layout-grid', t('layout.menu'), open('layout'))}
+    ${talking && item('i-disc', t('rec'), () => { toggleRecording(call); onClose() }, call.recording.own !== 'off')}
     ${call.security && item('i-shield-check', t('security.title'), open('security'))}
     ${talking && item('i-activity', t('stats.title'), open('stats'))}
     ${item('i-maximize-2', t('stage.full'), () => { void toggleFullScreen(); onClose() })}

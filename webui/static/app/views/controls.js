@@ -6,7 +6,7 @@ import { t, time } from '../i18n.js'
 import { shows, toggleCamera } from '../pictures.js'
 import { dispatch, now, send } from '../store.js'
 import { Security, Stats } from './call-figures.js'
-import { CameraMenu, MoreMenu, ShareMenu } from './call-menus.js'
+import { CameraMenu, MoreMenu, ShareMenu, toggleRecording } from './call-menus.js'
 import { DevicePicker } from './devices.js'
 import { Icon, Popover } from './parts.js'
 
@@ -40,6 +40,7 @@ export function Controls({ state, view, call }) {
       <button type="button" class="ctl only-m" data-opens="more" aria-label=${t('more')} aria-haspopup="dialog" aria-expanded=${state.popover === 'more'} onClick=${open('more')}><${Icon} name="i-ellipsis" /></button>
       <button type="button" class="ctl leave" aria-label=${t(waiting ? 'stage.cancel' : 'stage.leave-call')} onClick=${() => send({ do: 'hang_up', call: call.id })}><${Icon} name="i-phone-off" /><span>${t(waiting ? 'cancel' : 'stage.leave')}</span></button></${Dock}>
     <div class="brr">${call.security && html`<button type="button" class="ctl ghost" data-opens="security" aria-label=${t('security.title')} aria-haspopup="dialog" onClick=${open('security')}><${Icon} name="i-shield-check" /></button>`}
+      ${talking && html`<button type="button" class=${'ctl ghost rec-ctl' + (call.recording.own === 'off' ? '' : ' on')} aria-pressed=${call.recording.own !== 'off'} aria-label=${t('rec')} title=${call.recording.file ?? t('rec.hint', { name: call.peer.name })} onClick=${() => toggleRecording(call)}><${Icon} name="i-disc" /></button>`}
       ${talking && html`<button type="button" class="ctl ghost" data-opens="stats" aria-label=${t('stats.title')} aria-haspopup="dialog" onClick=${open('stats')}><${Icon} name="i-activity" /></button>`}</div>
     ${state.popover === 'devices' && html`<${Popover} label=${t('devices.menu')} onClose=${close}><${DevicePicker} devices=${view.devices} inCall=${true} /></${Popover}>`}
     ${state.popover === 'camera' && html`<${CameraMenu} view=${view} call=${call} onClose=${close} />`}

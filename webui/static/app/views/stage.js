@@ -8,7 +8,7 @@ import { toggleFullScreen } from '../keys.js'
 import { arrange, columns } from '../layout.js'
 import { cannot } from '../media/tiles.js'
 import { dispatch, levels, now, send } from '../store.js'
-import { LAYOUT_ICONS, LayoutMenu } from './call-menus.js'
+import { LAYOUT_ICONS, LayoutMenu, toggleRecording } from './call-menus.js'
 import { Controls } from './controls.js'
 import { silent } from './devices.js'
 import { EchoTest } from './echo-test.js'
@@ -48,7 +48,7 @@ export function Stage({ state, view, call }) {
         <button type="button" class="glass round hide-m" aria-label=${t('stage.full')} aria-keyshortcuts="f" onClick=${toggleFullScreen}><${Icon} name="i-maximize-2" /></button></div></header>
     <div class="bars">${others.map((other) => html`<div class="other" key=${other.id}><${Icon} name="i-pause" small /><span>${t('stage.other', { name: other.peer.name })}</span>
       <button type="button" class="glass" onClick=${() => { send({ do: 'hold', call: call.id, on: true }); send({ do: 'hold', call: other.id, on: false }); dispatch({ type: 'stage', call: other.id }) }}>${t('stage.switch')}</button></div>`)}
-      ${!over && html`<${SharingBar} view=${view} call=${call} />`}</div>
+      ${!over && html`<${RecordingBar} call=${call} /><${SharingBar} view=${view} call=${call} />`}</div>
     <main class="stage" aria-label=${t('stage.call')}>${over ? html`<div class="floor"><${Voice} call=${call} /></div>` : html`<${Floor} state=${state} view=${view} call=${call} placed=${placed} />`}
       <p class="caption">${warning(view, call)}</p></main>
     ${call.state === 'ended' ? html`<${Over} call=${call} />` : call.state === 'interrupted' ? html`<${Interrupted} call=${call} />`
@@ -80,6 +80,15 @@ function Light({ view, call }) {
   if (mine.length === 0) return null
   const words = mine.length === 2 ? 'light.both' : 'light.' + mine[0]
   return html`<span class="light" role="status"><i aria-hidden="true"></i><span>${t(words)}</span></span>`
+}
+
+/** Who records, for as long as somebody does. @param {{call: Call}} props */
+function RecordingBar({ call }) {
+  const { own, file, theirs } = call.recording
+  if (own === 'off' && !theirs) return null
+  const words = own === 'asked' ? 'rec.asked' : own === 'on' && theirs ? 'rec.both' : own === 'on' ? 'rec.own' : 'rec.theirs'
+  return html`<div class="other rec"><${Icon} name="i-disc" small /><span title=${file ?? ''}>${t(words, { name: call.peer.name })}</span>
+    ${own !== 'off' && html`<button type="button" class="glass" onClick=${() => toggleRecording(call)}>${t('rec.stop')}</button>`}</div>`
 }
 
 /** @param {Call} call */

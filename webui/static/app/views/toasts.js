@@ -6,7 +6,7 @@ import { dispatch } from '../store.js'
 import { useEffect } from '../../vendor/hooks.mjs'
 import { Icon } from './parts.js'
 
-/** Good news goes by itself; trouble stays until it is closed or over. */
+/** Good news goes by itself; trouble, and where something was saved, stays until it is closed or over. */
 const SHOWN_MS = 4000
 
 /** @typedef {import('../state.js').Toast} Item */
@@ -26,6 +26,6 @@ function Toast({ toast }) {
   }, [toast.id])
   const icon = toast.kind === 'warn' ? 'i-triangle-alert' : 'i-check'
   return html`<div class=${'toast ' + toast.kind} role=${toast.kind === 'warn' ? 'alert' : 'status'}><${Icon} name=${icon} />
-    <span><b>${toast.text || t('refused')}</b>${(toast.works || toast.do) && html`<small>${toast.works} ${toast.do}</small>`}</span>
+    <span><b>${toast.text || t(toast.kind === 'saved' ? 'rec.saved' : 'refused')}</b>${(toast.works || toast.do) && html`<small>${toast.works} ${toast.do}</small>`}</span>
     <button type="button" class="icb" aria-label=${t('close')} onClick=${close}><${Icon} name="i-x" small /></button></div>`
 }
