@@ -109,3 +109,25 @@ fn switching_pictures_makes_no_gap_in_the_sound() {
         assert!(worst < Duration::from_millis(60), "{kbps}: {worst:?}");
     }
 }
+
+#[test]
+fn a_link_that_narrows_freezes_for_a_moment_at_most() {
+    for seed in 0..4 {
+        let wide = Path { queue: Duration::from_millis(200), ..Path::good(3_000.0, 25) };
+        let mut call = PictureCall::new(seed, wide);
+        call.camera(true);
+        call.run(SECOND(12));
+        let narrowed = call.now();
+        call.links[0].path.rate = 500_000.0;
+        call.run(SECOND(10));
+        let widened = call.now();
+        call.links[0].path.rate = 3_000_000.0;
+        call.run(SECOND(10));
+        let before = look(&call.seen, narrowed - SECOND(5), narrowed);
+        let narrow = look(&call.seen, narrowed, widened);
+        let after = look(&call.seen, widened + SECOND(5), widened + SECOND(10));
+        assert!(narrow.fps > 22.0 && narrow.frozen_ms < 1_200.0, "seed {seed}: {narrow:?}");
+        assert!(narrow.median < 250.0 && narrow.kbps > 220.0, "seed {seed}: {narrow:?}");
+        assert!(after.fps > 29.0 && after.kbps > before.kbps * 0.85, "seed {seed}: {before:?} {after:?}");
+    }
+}

@@ -245,6 +245,9 @@ impl Mapper {
         // Who has an address of the internet is behind nobody.
         let gateway = gateway.filter(|g| AddressKind::of(g.own.into()) != AddressKind::Ipv4);
         (self.pause, self.paused_until, self.next) = (FIRST_PAUSE, Moment::ZERO, 0);
+        if gateway.is_none() {
+            self.standing = Standing::NoGateway;
+        }
         if self.gateway == gateway {
             // It may have been another one meanwhile, or have forgotten us.
             self.ports.values_mut().for_each(|entry| entry.hurry(now));

@@ -380,8 +380,10 @@ impl Links {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.hear(now);
         let fates = link.log.learn(now, report);
-        link.losses.take(&fates);
         link.rate.learn(now, &fates, link.log.rtt());
+        if !link.rate.overflowed(now) {
+            link.losses.take(&fates);
+        }
     }
 
     /// QUIC counted `marks` congestion marks (RFC 3168) since the link began.

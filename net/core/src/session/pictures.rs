@@ -25,6 +25,8 @@ const FIRST_WANT: VideoSize = VideoSize { width: 1_280, height: 720 };
 const FIRST_SCREEN: VideoSize = VideoSize { width: 1_920, height: 1_080 };
 /// What the voice has beside pictures however little there is: its best plan without repair.
 const VOICE_BESIDE: Bitrate = Bitrate::kbps(112);
+/// And of what there is, this part with its repair.
+const VOICE_SHARE: u64 = 3;
 /// What is asked of a camera where little data shall be used: 160 kbit/s at most.
 const LITTLE: VideoSize = VideoSize { width: 320, height: 180 };
 /// The word about tracks is said again until it is acked.
@@ -46,8 +48,13 @@ const FIRST_PLAN: Bitrate = Bitrate::kbps(300);
 const ROOM: Duration = Duration::from_millis(50);
 /// What waits longer than this is dropped, and the encoder goes on from what the receiver has.
 const TOO_LONG: Duration = Duration::from_millis(250);
-/// While the path is full one datagram goes this often, so that a lost report does not stop all.
+/// While the path is full one datagram goes this often, so that a lost report does not stop all; on a narrow link less often,
+/// or it would keep the queue standing that is to drain.
 const TRICKLE: Duration = Duration::from_millis(60);
+/// What trickles takes no more than this share of what may be sent.
+const TRICKLE_SHARE: f64 = 0.1;
+/// Bits of such a datagram.
+const TRICKLE_BITS: f64 = 1_200.0 * 8.0;
 /// Without a frame for this long a probe does not wait for one.
 const RESTS: Duration = Duration::from_millis(250);
 /// Bytes of a datagram that only fills up a probe.
@@ -387,7 +394,7 @@ impl Session {
             (None, _) => None,
             (Some(_), Some(probe)) => Some(p.pacer.free_at(probe.rate)),
             (Some(chosen), None) if self.links.may_send(chosen.id) => p.pacer.due(self.pace()),
-            (Some(_), None) => p.pacer.due(self.pace()).map(|at| at.max(p.trickled + TRICKLE)),
+            (Some(_), None) => p.pacer.due(self.pace()).map(|at| at.max(p.trickled + self.trickle())),
         };
         [Some(say), theirs, send].into_iter().flatten().min().unwrap_or(NEVER)
     }
@@ -433,8 +440,8 @@ impl Session {
             return Some(weather);
         }
         let target = self.links.target();
-        let half = Bitrate::bps(target.as_bps() / 2).max(VOICE_BESIDE).min(target);
-        Some(Weather { budget: half, ..weather })
+        let share = Bitrate::bps(target.as_bps() / VOICE_SHARE).max(VOICE_BESIDE).min(target);
+        Some(Weather { budget: share, ..weather })
     }
 
     /// Tells encoders what they may make.
@@ -512,7 +519,7 @@ impl Session {
             return;
         }
         self.pictures.dropped_at = Some(now);
-        self.pictures.pacer.drop_if(|class, _| class != Class::Again);
+        self.pictures.pacer.drop_if(|_, _| true);
         for (track, ours) in self.pictures.ours.iter_mut().filter(|(_, ours)| ours.on) {
             let request = ours.outgoing.go_on(now);
             self.outputs.push_back(Output::VideoRequest { track: *track, request });
@@ -526,11 +533,16 @@ impl Session {
         Bitrate::bps((target.as_bps() as f64 * by) as u64)
     }
 
+    fn trickle(&self) -> Duration {
+        let share = self.links.target().as_bps() as f64 * TRICKLE_SHARE;
+        TRICKLE.max(Duration::from_secs_f64(TRICKLE_BITS / share.max(1_000.0)))
+    }
+
     fn send_pictures(&mut self, now: Moment) {
         let Some(chosen) = self.links.chosen() else { return };
         loop {
             let free = self.pictures.probe.is_some() || self.links.may_send(chosen.id);
-            if !free && now < self.pictures.trickled + TRICKLE {
+            if !free && now < self.pictures.trickled + self.trickle() {
                 return;
             }
             let rate = self.pictures.probe.as_ref().map_or_else(|| self.pace(), |probe| probe.rate);

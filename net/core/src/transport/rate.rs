@@ -64,6 +64,9 @@ const CROWDED_MEMORY: f64 = 5.0;
 const CROWDED: f64 = 0.7;
 const NOT_CROWDED: f64 = 0.3;
 const STEPS_IN_VAIN: u32 = 4;
+/// Losses within this and a round trip after one of the first such steps are those of the queue that it drains.
+const DRAINS: Duration = Duration::from_millis(300);
+const STEPS_THAT_DRAIN: u32 = 2;
 /// Beside somebody who fills the queue: what loss leaves, and growth in bytes a round trip.
 const DOWN_BESIDE: f64 = 0.7;
 const UP_BESIDE: f64 = 1_200.0;
@@ -256,6 +259,13 @@ impl RateController {
         Bitrate::bps(self.target.max(VOICE) as u64)
     }
 
+    /// Whether what is lost now ran over a queue that a step down drains. That says nothing of what the link loses by itself,
+    /// and to repair it would fill the queue again. A queue that many steps did not drain is somebody else's.
+    pub fn overflowed(&self, now: Moment) -> bool {
+        let drains = self.decreased.is_some_and(|at| now.since(at) < self.rtt + DRAINS);
+        drains && !self.beside && self.steps_in_vain <= STEPS_THAT_DRAIN && self.queue.now > NO_QUEUE
+    }
+
     /// For graphs and `ahoy stats`.
     pub fn figures(&self) -> RateFigures {
         RateFigures {
@@ -402,7 +412,7 @@ impl RateController {
                     self.steps_in_vain += 1;
                 }
             }
-        } else if !over && !jam && self.trend.usage != Usage::Under {
+        } else if !over && !jam && self.trend.usage != Usage::Under && standing <= CROWDED_QUEUE + noise {
             self.grow(now, passed);
         }
         self.look_into_loss(now);

@@ -111,6 +111,8 @@ pub struct Outgoing {
     has: Option<u64>,
     key_asked: Option<Moment>,
     go_on_asked: Option<Moment>,
+    /// Frames before this are not sent again: what comes next does without them.
+    given_up: u64,
     figures: OutgoingFigures,
 }
 
@@ -137,6 +139,7 @@ impl Outgoing {
             has: None,
             key_asked: None,
             go_on_asked: None,
+            given_up: 0,
             figures: OutgoingFigures::default(),
         }
     }
@@ -290,8 +293,9 @@ impl Outgoing {
         (again, requests)
     }
 
-    /// What an encoder is to do after frames were dropped on our side.
+    /// What an encoder is to do after frames were dropped on our side. None of them is sent again.
     pub fn go_on(&mut self, now: Moment) -> VideoRequest {
+        self.given_up = self.next;
         match self.has.and_then(|has| self.seq_of(has)) {
             Some(seq) => {
                 self.go_on_asked = Some(now);
@@ -306,6 +310,9 @@ impl Outgoing {
 
     fn again(&mut self, now: Moment, rtt: Duration, missing: &crate::wire::picture::Missing) -> Vec<ToSend> {
         let number = unwrap(missing.frame, self.next);
+        if number < self.given_up {
+            return Vec::new();
+        }
         let track = self.track;
         let Some(sent) = self.sent.iter_mut().rev().find(|sent| sent.number == number) else {
             return Vec::new();
