@@ -238,8 +238,12 @@ impl App {
 
     fn connect_waiting(&mut self) {
         for (peer, addresses, source) in std::mem::take(&mut self.desk.to_connect) {
-            if let Some(invite) = self.desk.rows.get(&peer).and_then(|row| row.invite) {
-                self.node.net().invited_by(peer, invite);
+            if let Some(row) = self.desk.rows.get(&peer) {
+                // Before anything is dialled.
+                self.node.hide_from(peer, row.hide_address);
+                if let Some(invite) = row.invite {
+                    self.node.net().invited_by(peer, invite);
+                }
             }
             self.node.net().add_addresses(peer, addresses, source);
             self.node.net().connect(peer);
@@ -366,6 +370,7 @@ impl App {
                     row.verified = if verified { Verified::Verified } else { Verified::Unverified };
                 }))
             }
+            Command::HideAddress { peer_id, on } => Done::Now(self.hide_address(peer_id, on)),
             Command::ChooseDevice { role: DeviceRole::Microphone, id } => {
                 self.node.audio().choose_microphone(&id);
                 Done::Now(self.desk.store.set_value("microphone", &id).map(|()| json!({})))
@@ -479,6 +484,14 @@ impl App {
         // If they are there already, they learn at once that this person has their card.
         self.node.greet(peer, &self.desk);
         Ok(result)
+    }
+
+    fn hide_address(&mut self, peer: PeerId, on: bool) -> Result<Value, UiError> {
+        let done = self.desk.change_contact(peer, |row| row.hide_address = on)?;
+        self.node.hide_from(peer, on);
+        // What it is told of our addresses is another row now.
+        self.node.greet(peer, &self.desk);
+        Ok(done)
     }
 
     fn remove_contact(&mut self, peer: PeerId) -> Result<Value, UiError> {
@@ -612,6 +625,7 @@ impl Desk {
             nearby: false,
             safety_number: safety::number(self.identity.peer, row.peer),
             added_at_ms: row.added_at_ms,
+            hide_address: row.hide_address,
         };
         let addresses = row.addresses.iter().filter_map(|a| a.parse().ok()).collect();
         // The newest that worked stand first.
@@ -667,6 +681,7 @@ impl Desk {
             added_at_ms: known.map_or_else(clock::wall_ms, |row| row.added_at_ms),
             addresses: unique,
             invite: invite.or_else(|| known.and_then(|row| row.invite)),
+            hide_address: known.is_some_and(|row| row.hide_address),
         };
         self.store.put_contact(&row)?;
         let result = json!({ "peer_id": peer.to_string(), "name": row.name });
@@ -838,11 +853,14 @@ impl Host for Desk {
     }
 
     fn addresses_for(&self, peer: PeerId) -> Vec<Multiaddr> {
-        if !self.rows.contains_key(&peer) {
-            return Vec::new();
-        }
-        let useful = |a: &&Multiaddr| !ahoy_net::is_loopback(a);
+        let Some(row) = self.rows.get(&peer) else { return Vec::new() };
+        let useful =
+            |a: &&Multiaddr| !ahoy_net::is_loopback(a) && (!row.hide_address || ahoy_net::is_relayed(a));
         self.listening.iter().filter(useful).take(ahoy_net::MAX_ROW).cloned().collect()
+    }
+
+    fn hides_from(&self, peer: PeerId) -> bool {
+        self.rows.get(&peer).is_some_and(|row| row.hide_address)
     }
 
     fn may_relay(&self, peer: PeerId, in_call: bool) -> bool {

@@ -12,7 +12,7 @@ use ahoy_base::{
 };
 use ahoy_net::{LentSplice, Link, Net, PathKind, PathPacket, RelayPath};
 use ahoy_net_core::session::{
-    Input, NewLink, Output, RelayOffer, Role, Session, SessionConfig, SessionEvent, SessionInfo,
+    Exposure, Input, NewLink, Output, RelayOffer, Role, Session, SessionConfig, SessionEvent, SessionInfo,
     SessionStats, VoicePlan,
 };
 use bytes::Bytes;
@@ -55,6 +55,8 @@ pub(crate) enum TaskInput {
     Handshake(Vec<u8>),
     /// Our own addresses changed.
     Candidates(Vec<SocketAddr>),
+    /// Whether the peer may learn them.
+    Exposure(Exposure),
     /// The network changed under us.
     NetworkChanged,
     /// The peer opened a link to us.
@@ -274,6 +276,7 @@ impl Driver {
         match input {
             TaskInput::Handshake(bytes) => self.session.handle(now, Input::Handshake(&bytes)),
             TaskInput::Candidates(addresses) => self.session.handle(now, Input::Candidates(addresses)),
+            TaskInput::Exposure(exposure) => self.session.handle(now, Input::Exposure(exposure)),
             TaskInput::NetworkChanged => self.session.handle(now, Input::NetworkChanged),
             TaskInput::Incoming(link) => self.add_link(link),
             TaskInput::Sink(sink) => self.set_sink(sink),

@@ -111,6 +111,10 @@ impl Host for EchoHost {
         Vec::new()
     }
 
+    fn hides_from(&self, _: PeerId) -> bool {
+        false
+    }
+
     fn may_relay(&self, _: PeerId, _: bool) -> bool {
         false
     }

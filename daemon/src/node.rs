@@ -10,7 +10,7 @@ use ahoy_call::{
     AutoAnswer, CallEvent, Calls, Command, CommandError, Input, Output, SessionCommand, Standing, Transaction,
 };
 use ahoy_net::{Multiaddr, Net, NetEvent, Reached};
-use ahoy_net_core::session::{LocalIdentity, PathInfo, SessionConfig, SessionEvent};
+use ahoy_net_core::session::{Exposure, LocalIdentity, PathInfo, SessionConfig, SessionEvent};
 use ahoy_net_core::wire::signal::{Envelope, Signal};
 use tokio::sync::mpsc;
 
@@ -35,6 +35,8 @@ pub(crate) trait Host {
     fn invite_of(&self, peer: PeerId) -> Option<[u8; 16]>;
     /// Where `peer` may reach this device, best first; nothing for those who may not know.
     fn addresses_for(&self, peer: PeerId) -> Vec<Multiaddr>;
+    /// Whether `peer` shall not learn our addresses.
+    fn hides_from(&self, peer: PeerId) -> bool;
     /// Whether to pass packets on for `peer`, which may be in a call with us.
     fn may_relay(&self, peer: PeerId, in_call: bool) -> bool;
     /// Stores durably before it returns. A failure is the host's to report; the call goes on in memory.
@@ -221,6 +223,16 @@ impl Node {
         }
     }
 
+    /// Whether `peer` shall not learn our addresses, in calls that run and in those to come.
+    pub(crate) fn hide_from(&self, peer: PeerId, on: bool) {
+        self.net.hide_from(peer, on);
+        for call in self.calls.calls().filter(|call| call.peer() == peer) {
+            if let Some(task) = self.tasks.get(&call.id()) {
+                task.send(TaskInput::Exposure(exposure(on)));
+            }
+        }
+    }
+
     /// Does what `Calls` wants before anything happened: what a restart left over.
     pub(crate) fn start(&mut self, host: &mut dyn Host) {
         self.drain(host);
@@ -345,6 +357,7 @@ impl Node {
                         remote: peer,
                         seed: random::bytes(),
                         candidates: self.net.media_candidates(),
+                        exposure: exposure(host.hides_from(peer)),
                     };
                     let task = CallTask::start(config, self.net.clone(), self.task_events_out.clone());
                     task.send(TaskInput::LowData(self.low_data));
@@ -436,4 +449,8 @@ impl Node {
         let id = MessageId::from_bytes(random::bytes());
         Envelope { id, call, seq: 0, sent_at_ms: clock::wall_ms(), body }
     }
+}
+
+const fn exposure(hidden: bool) -> Exposure {
+    if hidden { Exposure::RelaysAlone } else { Exposure::Straight }
 }

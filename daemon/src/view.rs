@@ -161,6 +161,9 @@ pub(crate) struct Contact {
     pub(crate) safety_number: String,
     /// When they were added.
     pub(crate) added_at_ms: u64,
+    /// Whether this computer's address is hidden from them: calls go through relays alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) hide_address: bool,
 }
 
 /// What answers at the other end.

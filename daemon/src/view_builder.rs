@@ -444,6 +444,7 @@ pub(crate) fn echo_contact(peer: PeerId, safety_number: String) -> Contact {
         nearby: false,
         safety_number,
         added_at_ms: 0,
+        hide_address: false,
     }
 }
 

@@ -294,6 +294,7 @@ impl Net {
 
     /// Hides this device's addresses from `peer`, or no longer: both meet at relays alone.
     pub fn hide_from(&self, peer: PeerId, on: bool) {
+        self.media.hide_from(peer, on);
         self.command(swarm::Command::Hide(peer, on));
     }
 

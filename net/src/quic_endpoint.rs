@@ -1,6 +1,6 @@
 //! Our QUIC endpoint for media: certificates bound to the PeerId, silent to everybody who is not in a call with us.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,6 +71,8 @@ struct Shared {
     /// Where a gateway passes on to us.
     mapped: Mutex<Vec<SocketAddr>>,
     armed: Mutex<BTreeMap<PeerId, usize>>,
+    /// Whom our address is hidden from.
+    hidden: Mutex<BTreeSet<PeerId>>,
     next_link: AtomicU32,
     clock: fn() -> Moment,
 }
@@ -107,6 +109,7 @@ impl Media {
             seen: Mutex::default(),
             mapped: Mutex::default(),
             armed: Mutex::default(),
+            hidden: Mutex::default(),
             next_link: AtomicU32::new(1),
             clock,
         };
@@ -143,6 +146,21 @@ impl Media {
         self.armed().contains_key(&peer)
     }
 
+    /// Hides our address from `peer`, or no longer: links with it lead through relays.
+    pub(crate) fn hide_from(&self, peer: PeerId, on: bool) {
+        let mut hidden = self.shared.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        if on {
+            hidden.insert(peer)
+        } else {
+            hidden.remove(&peer)
+        };
+    }
+
+    /// Whether our address is hidden from `peer`.
+    pub(crate) fn hides_from(&self, peer: PeerId) -> bool {
+        self.shared.hidden.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+    }
+
     /// Whether links of anybody are taken.
     pub(crate) fn expects_any(&self) -> bool {
         !self.armed().is_empty()
@@ -160,7 +178,8 @@ impl Media {
 
     /// Opens a link to `peer` at `address`.
     pub(crate) async fn dial(&self, peer: PeerId, address: SocketAddr) -> Result<Link, LinkError> {
-        if !self.shared.port.reaches(address) {
+        let hidden = !is_relayed(address) && self.hides_from(peer);
+        if hidden || !self.shared.port.reaches(address) {
             return Err(LinkError::NoSocket);
         }
         self.shared.port.welcome(address);

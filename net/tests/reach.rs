@@ -201,6 +201,33 @@ async fn a_device_that_nobody_reaches_is_called_through_a_relay_and_media_can_go
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whom_our_address_is_hidden_from_is_met_at_the_relay_alone() {
+    let (r, mut a, mut b) = through_a_relay(RelayRole::Contacts).await;
+    let (peer_a, peer_b) = (a.net.peer_id(), b.net.peer_id());
+    let straight: Vec<Multiaddr> = b.listens.iter().filter(|a| !is_relayed(a)).cloned().collect();
+    a.net.add_addresses(peer_b, straight, Source::Worked);
+    a.net.connect(peer_b);
+    b.net.connect(peer_a);
+    a.up(peer_b).await;
+    b.up(peer_a).await;
+    b.net.arm(peer_a);
+    let link = a.net.dial_without_udp(peer_b, PathKind::Circuit).await.unwrap();
+    assert_eq!(link.kind(), PathKind::Tcp, "the connection is straight so far");
+    b.link().await;
+
+    b.net.hide_from(peer_a, true);
+    // A still knows where B was, and is told nothing there.
+    a.until("down", |_, event| matches!(event, NetEvent::PeerDown { peer } if *peer == peer_b)).await;
+    a.up(peer_b).await;
+    let link = a.net.dial_without_udp(peer_b, PathKind::Circuit).await.unwrap();
+    assert_eq!(link.kind(), PathKind::Circuit);
+    talks(&link, &b.link().await).await;
+    let own = a.net.media_candidates();
+    assert!(b.net.dial_link(peer_a, own[0]).await.is_err(), "nor does B go straight to A");
+    drop(r);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relay_of_contacts_carries_nobody_else() {
     let r = device(relay_config(1, RelayRole::Contacts)).await;
     let mut config = config(2);

@@ -1,8 +1,9 @@
 // The fixed part of the matrix: a few pairs of networks, each with its path, and what happens under a running call. All
 // of it: `cargo xtask matrix`.
+import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { impossible } from './lib/lab.mjs'
-import { happens, pair, special } from './lib/matrix.mjs'
+import { happens, hidden, pair, special } from './lib/matrix.mjs'
 
 const why = impossible()
 if (why) console.log(`# networks are not tested: ${why}`)
@@ -18,6 +19,10 @@ for (const [one, other] of [['open', 'port'], ['port', 'port'], ['address', 'sym
 test('a router that is asked for ports makes a direct call of two symmetric boxes', { skip }, async (t) => {
   const { dialled } = await special('symmetric box that is asked for ports', 'ahoy-p')
   t.diagnostic(`${Math.round(dialled)} ms from dial to sound`)
+})
+
+test('whom an address is hidden from is sent nothing straight in a whole call', { skip }, async () => {
+  assert.equal(await hidden('ahoy-p'), 0)
 })
 
 for (const name of ['cable out, another path stands', 'address renumbered']) {

@@ -270,7 +270,7 @@ const commands = {
   decline: { call: c }, decline_message: { do: 'decline', call: c, message: "Can't talk now. I'll call you later." },
   hold: { call: c, on: true }, record: { call: c, on: true }, mute: { call: c, on: true },
   add_contact: { card }, add_nearby: { peer_id: people.hanne }, remove_contact: { peer_id: who },
-  rename_contact: { peer_id: who, name: 'Mira O.' }, verify_contact: { peer_id: who, verified: true },
+  rename_contact: { peer_id: who, name: 'Mira O.' }, verify_contact: { peer_id: who, verified: true }, hide_address: { peer_id: who, on: true },
   choose_device: { role: 'microphone', id: 'alsa_input.usb-Blue_Yeti-00.analog-stereo' },
   test_sound: {}, monitor_microphone: { on: true },
   set_settings: { theme: 'dark', ring_volume: 60 },

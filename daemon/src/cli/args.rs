@@ -143,6 +143,14 @@ pub(super) enum Contacts {
         /// A name or PeerId
         who: String,
     },
+    /// Hide this computer's address from somebody: calls with them go through relays alone
+    Hide {
+        /// A name or PeerId
+        who: String,
+        /// No longer: calls take the shortest way
+        #[arg(long)]
+        off: bool,
+    },
     /// Compare safety numbers, and say that they are the same
     Verify {
         /// A name or PeerId

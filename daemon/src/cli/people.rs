@@ -50,6 +50,7 @@ pub(super) async fn contacts(client: &Client, what: Option<Contacts>, out: &mut 
                 &json!({ "peer_id": contact.peer_id.to_string() }),
             )
         }
+        Some(Contacts::Hide { who, off }) => hide(client, &who, !off, out).await,
         Some(Contacts::Verify { who, yes }) => verify(client, &who, yes, out).await,
     }
 }
@@ -66,13 +67,30 @@ async fn list(client: &Client, out: &mut Out) -> Result<(), Failure> {
             Verified::Verified => "  verified",
             Verified::Changed => "  IDENTITY CHANGED",
         };
-        out.line(&format!("{presence}  {}  {}{verified}", contact.name, contact.peer_id))?;
+        let hidden = if contact.hide_address { "  address hidden" } else { "" };
+        out.line(&format!("{presence}  {}  {}{verified}{hidden}", contact.name, contact.peer_id))?;
     }
     for near in view.nearby.iter().filter(|near| !near.known) {
         let name = if near.name.is_empty() { "(no name)" } else { &near.name };
         out.line(&format!("nearby   {name}  {}", near.peer_id))?;
     }
     Ok(())
+}
+
+async fn hide(client: &Client, who: &str, on: bool, out: &mut Out) -> Result<(), Failure> {
+    let contact = find(client, who).await?;
+    client.command(&Command::HideAddress { peer_id: contact.peer_id, on }).await?;
+    let said = if on {
+        format!(
+            "{0} does not learn this computer's address from now on. Calls with {0} go through a relay: a little later, with less \
+             room for pictures, and not at all if you both know none. What {0} knew before, from your card or earlier calls, \
+             they may still know.",
+            contact.name
+        )
+    } else {
+        format!("{} may learn this computer's address; calls take the shortest way.", contact.name)
+    };
+    out.either(&said, &json!({ "peer_id": contact.peer_id.to_string(), "hide_address": on }))
 }
 
 async fn verify(client: &Client, who: &str, yes: bool, out: &mut Out) -> Result<(), Failure> {

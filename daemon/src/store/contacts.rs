@@ -22,6 +22,8 @@ pub(crate) struct ContactRow {
     pub(crate) addresses: Vec<String>,
     /// From their card: what tells their device that they gave it to this person.
     pub(crate) invite: Option<[u8; 16]>,
+    /// Our address is hidden from them: calls go through relays alone.
+    pub(crate) hide_address: bool,
 }
 
 impl Store {
@@ -31,8 +33,7 @@ impl Store {
     /// When the disk refuses.
     pub(crate) fn contacts(&self) -> Result<Vec<ContactRow>, UiError> {
         let database = self.lock();
-        let sql =
-            "SELECT peer, name, verified, added_at_ms, addresses, invite FROM contact ORDER BY name, peer";
+        let sql = "SELECT peer, name, verified, added_at_ms, addresses, invite, hide_address FROM contact ORDER BY name, peer";
         let mut query = database.prepare_cached(sql).map_err(failed)?;
         let rows = query.query_map([], |row| {
             let addresses: String = row.get(4)?;
@@ -44,6 +45,7 @@ impl Store {
                 added_at_ms: row.get(3)?,
                 addresses: addresses.lines().map(str::to_owned).collect(),
                 invite: row.get(5)?,
+                hide_address: row.get(6)?,
             })
         });
         rows.and_then(Iterator::collect).map_err(failed)
@@ -54,16 +56,24 @@ impl Store {
     /// # Errors
     /// When the disk refuses; the old entry stays.
     pub(crate) fn put_contact(&self, row: &ContactRow) -> Result<(), UiError> {
-        let sql = "INSERT INTO contact (peer, name, verified, added_at_ms, addresses, invite)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (peer) DO UPDATE
-            SET name = ?2, verified = ?3, added_at_ms = ?4, addresses = ?5, invite = ?6";
+        let sql = "INSERT INTO contact (peer, name, verified, added_at_ms, addresses, invite, hide_address)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (peer) DO UPDATE
+            SET name = ?2, verified = ?3, added_at_ms = ?4, addresses = ?5, invite = ?6, hide_address = ?7";
         // A multiaddress has no line break; one that somebody made up could only add a broken address.
         let addresses = row.addresses.join("\n");
         let verified = word(&row.verified);
         self.lock()
             .execute(
                 sql,
-                params![row.peer.public_key(), row.name, verified, row.added_at_ms, addresses, row.invite],
+                params![
+                    row.peer.public_key(),
+                    row.name,
+                    verified,
+                    row.added_at_ms,
+                    addresses,
+                    row.invite,
+                    row.hide_address
+                ],
             )
             .map(drop)
             .map_err(failed)

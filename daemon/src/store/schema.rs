@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, ffi};
 const APPLICATION_ID: u32 = 0x6168_6f79;
 
 /// Step n makes form n + 1 out of form n. Steps are never edited once released, only added.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = ["
 CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE contact (
     peer BLOB PRIMARY KEY, name TEXT NOT NULL, verified TEXT NOT NULL, added_at_ms INTEGER NOT NULL,
@@ -28,7 +28,7 @@ CREATE INDEX applied_by_time ON applied (at_ms);
 CREATE TABLE session (
     id TEXT PRIMARY KEY, token_hash BLOB NOT NULL UNIQUE, browser TEXT NOT NULL, last_used_ms INTEGER NOT NULL
 ) STRICT;
-"];
+", "ALTER TABLE contact ADD COLUMN hide_address INTEGER NOT NULL DEFAULT 0;"];
 
 /// The form this program writes.
 pub(super) const FORM: u32 = STEPS.len() as u32;

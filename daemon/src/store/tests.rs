@@ -169,6 +169,7 @@ fn every_file_of_the_store_is_private() {
 fn contacts_settings_and_values_stay() {
     let store = Store::in_memory().unwrap();
     let mut row = ContactRow {
+        hide_address: true,
         peer: PeerId::from_public_key([1; 32]),
         name: "Bob".into(),
         verified: Verified::Unverified,
@@ -177,7 +178,9 @@ fn contacts_settings_and_values_stay() {
         invite: Some([9; 16]),
     };
     store.put_contact(&row).unwrap();
+    assert!(store.contacts().unwrap()[0].hide_address);
     row.verified = Verified::Changed;
+    row.hide_address = false;
     row.addresses.clear();
     store.put_contact(&row).unwrap();
     assert_eq!(store.contacts().unwrap(), [row.clone()]);

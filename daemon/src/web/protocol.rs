@@ -151,6 +151,15 @@ pub(crate) enum Command {
         /// They are the same.
         verified: bool,
     },
+    /// Hides this computer's address from a contact, or no longer: calls with them go through relays alone, also one that runs.
+    HideAddress {
+        /// From whom.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        peer_id: PeerId,
+        /// Hidden.
+        on: bool,
+    },
     /// Chooses a device, also during a call.
     ChooseDevice {
         /// What for.

@@ -65,8 +65,10 @@ pub(crate) struct LaneKeys {
 
 /// A lane that somebody opened.
 pub(crate) enum Accepted {
-    /// At our door, or one we fetched at a relay's.
+    /// At our door.
     Door(Stream, SocketAddr),
+    /// One that we fetched at a relay's door.
+    Joined(Stream, SocketAddr),
     /// Over the swarm's connection with that device.
     Swarm(PeerId, libp2p::swarm::Stream, SocketAddr, PathKind),
 }
@@ -239,6 +241,14 @@ impl Lanes {
         let meet = async {
             match accepted {
                 Accepted::Door(stream, remote) => {
+                    let (peer, name, lane) = self.accept_door(stream).await?;
+                    // It knows our door from before; that we are still there it is not told.
+                    if self.shared.media.hides_from(peer) {
+                        return Err(io::ErrorKind::PermissionDenied.into());
+                    }
+                    io::Result::Ok((peer, name, lane, remote, PathKind::Tcp))
+                }
+                Accepted::Joined(stream, remote) => {
                     let (peer, name, lane) = self.accept_door(stream).await?;
                     io::Result::Ok((peer, name, lane, remote, PathKind::Tcp))
                 }

@@ -42,7 +42,8 @@ impl Driver {
     /// A device opened a lane over its connection with us.
     pub(super) fn on_lane(&mut self, peer: &libp2p::PeerId, stream: Stream) {
         let Some(peer) = from_libp2p(peer) else { return };
-        if let Some(road) = self.peers.get(peer).and_then(|entry| entry.road()) {
+        let road = self.peers.get(peer).and_then(|entry| entry.road().filter(|r| r.relayed || !entry.hidden));
+        if let Some(road) = road {
             let lane = Accepted::Swarm(peer, stream, road.remote, kind_of(road.relayed));
             // Full: the lane closes and its device tries again.
             let _ = self.parts.accepted.try_send(lane);
@@ -68,7 +69,7 @@ impl Driver {
                 match door.dial(&at, &Purpose::Join(*ticket)).await {
                     Ok((stream, remote)) => {
                         // The other end of it proves who it is, or is closed.
-                        let _ = accepted.send(Accepted::Door(stream, remote)).await;
+                        let _ = accepted.send(Accepted::Joined(stream, remote)).await;
                         return;
                     }
                     Err(error) => tracing::debug!(%error, "a relay's door does not open"),

@@ -57,7 +57,7 @@ impl Driver {
 
     /// A device lends splices. Only friends and anchors are asked: a stranger would learn that we call somebody.
     pub(super) fn on_lender_found(&mut self, peer: PeerId) {
-        let known = self.peers.get(peer).is_some_and(|entry| entry.wanted || entry.anchor);
+        let known = self.peers.get(peer).is_some_and(|entry| (entry.wanted || entry.anchor) && !entry.hidden);
         let mut lenders = self.lenders.lock().unwrap_or_else(PoisonError::into_inner);
         if known && lenders.len() < MAX_LENDERS {
             lenders.insert(peer);

@@ -246,13 +246,7 @@ impl Driver {
                     }
                 }
             }
-            Command::Hide(peer, on) => {
-                if let Some(entry) = self.peers.entry(peer) {
-                    entry.hidden = on;
-                    entry.finding.set_relayed_only(on);
-                }
-                self.parts.table.hide(peer, on);
-            }
+            Command::Hide(peer, on) => self.hide(peer, on),
             Command::Ways(peer, reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.ways(peer));
@@ -262,6 +256,20 @@ impl Driver {
                 self.dial_anew();
             }
             Command::Invited(peer, invite) => self.parts.table.invited(peer, invite),
+        }
+    }
+
+    /// From now on a device is met at relays alone, or anywhere again. What stands straight goes.
+    fn hide(&mut self, peer: PeerId, on: bool) {
+        self.parts.table.hide(peer, on);
+        let Some(entry) = self.peers.entry(peer) else { return };
+        entry.hidden = on;
+        entry.finding.set_relayed_only(on);
+        if on {
+            let straight: Vec<_> = entry.roads.iter().filter(|r| !r.relayed).map(|r| r.connection).collect();
+            straight.into_iter().for_each(|connection| _ = self.swarm.close_connection(connection));
+            // A relay of its own would tell it where we are.
+            self.on_lender_gone(peer);
         }
     }
 
@@ -322,7 +330,7 @@ impl Driver {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
                 let Some(peer) = from_libp2p(&peer_id) else { return };
                 if let Some(entry) = self.peers.get_mut(peer) {
-                    entry.roads.retain(|road| road.connection != connection_id);
+                    entry.left((self.clock)(), connection_id);
                 }
                 if num_established == 0 {
                     self.on_disconnected(peer);
@@ -399,8 +407,12 @@ impl Driver {
             return;
         };
         let Some(entry) = self.peers.entry(peer) else { return };
+        if entry.hidden && !endpoint.is_relayed() {
+            self.swarm.close_connection(connection);
+            return;
+        }
         entry.finding.found();
-        entry.roads.extend(Road::of(connection, endpoint));
+        entry.roads.extend(Road::of(now, connection, endpoint));
         for stale in std::mem::take(&mut entry.stale) {
             self.swarm.close_connection(stale);
         }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use ahoy_base::PeerId;
+use ahoy_base::{Moment, PeerId};
 use ahoy_net_core::find::Finding;
 use libp2p::Multiaddr;
 use libp2p::core::ConnectedPoint;
@@ -15,6 +16,8 @@ use crate::addresses;
 
 /// Devices known at once; a whole company's network is less.
 const MAX_PEERS: usize = 2_048;
+/// A connection that lasted shorter was refused by whoever heard who we are.
+const HUNG_UP: Duration = Duration::from_secs(1);
 
 /// What is known of one device.
 #[derive(Default)]
@@ -54,10 +57,13 @@ pub(super) struct Road {
     pub(super) relayed: bool,
     /// It goes over UDP.
     pub(super) udp: bool,
+    /// We dialled it.
+    dialled: bool,
+    since: Moment,
 }
 
 impl Road {
-    pub(super) fn of(connection: ConnectionId, endpoint: &ConnectedPoint) -> Option<Road> {
+    pub(super) fn of(now: Moment, connection: ConnectionId, endpoint: &ConnectedPoint) -> Option<Road> {
         let relayed = endpoint.is_relayed();
         let address = match endpoint {
             ConnectedPoint::Dialer { address, .. } => address,
@@ -66,7 +72,8 @@ impl Road {
             ConnectedPoint::Listener { send_back_addr, .. } => send_back_addr,
         };
         let udp = address.iter().any(|part| matches!(part, Protocol::Udp(_)));
-        Some(Road { connection, remote: addresses::socket_of(address)?, relayed, udp })
+        let remote = addresses::socket_of(address)?;
+        Some(Road { connection, remote, relayed, udp, dialled: endpoint.is_dialer(), since: now })
     }
 }
 
@@ -80,6 +87,19 @@ pub(super) enum Outgoing {
 }
 
 impl Peer {
+    /// A connection ended. If it did as soon as it stood, its device does not want us there.
+    pub(super) fn left(&mut self, now: Moment, connection: ConnectionId) {
+        let Some(at) = self.roads.iter().position(|road| road.connection == connection) else { return };
+        let road = self.roads.swap_remove(at);
+        if road.dialled
+            && !road.relayed
+            && now.since(road.since) < HUNG_UP
+            && let Some(address) = self.straight.clone()
+        {
+            self.finding.refused(now, &address);
+        }
+    }
+
     /// The best connection with it.
     pub(super) fn road(&self) -> Option<Road> {
         self.roads.iter().min_by_key(|road| road.relayed).copied()

@@ -1,5 +1,6 @@
 // Cells of the matrix: two people in two networks, maybe with a relay that both know; how their call goes is asserted.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { introduce, startDaemon, until } from './daemon.mjs'
@@ -222,6 +223,36 @@ export async function special(name, prefix) {
     const path = await pathOf(ann)
     if (address && path.address !== address) throw new Error(`the address is ${path.address}, not ${address}`)
     return { one: name, other: '', kind, first: first.join('/'), dialled, answered }
+  } finally {
+    await cell.down()
+  }
+}
+
+/** Two people whom nothing keeps apart, but Ann hides her address from Bob: bytes of what her machine sent straight to his in a whole call. */
+export async function hidden(prefix) {
+  const cell = new Cell(prefix)
+  try {
+    const [ann, bob, a] = await couple(cell, 'open', 'open')
+    const { peer_id } = await bob.json('me')
+    const done = await ann.cli('contacts', 'hide', peer_id)
+    if (done.status !== 0) throw new Error(done.stderr)
+    const them = async () => (await ann.json('contacts')).contacts.find((each) => each.peer_id === peer_id)
+    if (!(await them()).hide_address) throw new Error('it is not hidden')
+    // What stood straight goes, and comes again through the relay.
+    await pause(3)
+    await until('they are connected', async () => (await them()).presence === 'online')
+    const file = join(cell.folder, 'straight.pcap')
+    const dump = spawn('ip', ['netns', 'exec', a, 'tcpdump', '-i', 'wan', '-U', '-w', file, 'src host 20.0.1.2 and dst host 20.0.2.2'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const over = new Promise((resolve) => dump.once('exit', resolve))
+    await new Promise((resolve) => dump.stderr.once('data', resolve))
+    await talk(ann, bob)
+    await settles(ann, bob, 'relay')
+    await pause(3)
+    await ann.cli('hangup')
+    dump.kill('SIGINT')
+    await over
+    // 24 bytes are the head of the file.
+    return statSync(file).size - 24
   } finally {
     await cell.down()
   }

@@ -4,7 +4,7 @@
  * @typedef {'unverified'|'verified'|'changed'} Verified
  * @typedef {{what: string, works: string, do: string}} Problem what happened, what still works, what to do
  * @typedef {{peer_id: string, name: string, kind: 'person'|'echo', verified: Verified, presence: 'online'|'offline',
- *   nearby: boolean, safety_number: string, added_at_ms: number}} Contact
+ *   nearby: boolean, safety_number: string, added_at_ms: number, hide_address?: boolean}} Contact
  * @typedef {{peer_id: string, name: string, known: boolean}} Nearby
  * @typedef {{peer_id: string, name: string, known: boolean, verified: Verified, kind: 'person'|'echo'}} Peer
  * @typedef {'calling'|'ringing_out'|'ringing_in'|'connecting'|'active'|'reconnecting'|'interrupted'|'ended'} CallState
@@ -58,6 +58,7 @@
  *  |{do: 'add_nearby'|'remove_contact', peer_id: string}
  *  |{do: 'rename_contact', peer_id: string, name: string}
  *  |{do: 'verify_contact', peer_id: string, verified: boolean}
+ *  |{do: 'hide_address', peer_id: string, on: boolean}
  *  |{do: 'choose_device', role: 'microphone'|'speaker'|'camera'|'screen', id: string}
  *  |{do: 'test_sound'|'clear_recent'|'mark_recent_seen'}
  *  |{do: 'monitor_microphone', on: boolean}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use ahoy_base::{LinkId, Moment, PeerId};
 use ahoy_net_core::session::{
-    Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig,
+    Exposure,    Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
         remote: PeerId::from_public_key([5; 32]),
         seed: [6; 32],
         candidates: Vec::new(),
+        exposure: Exposure::Straight,
     };
     let mut now = Moment::from_millis(1);
     let mut session = Session::new(now, config);

@@ -32,6 +32,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// A round that is not over by then is taken to have failed: TCP alone would try for two minutes.
 const ROUND_TIME: Duration = Duration::from_secs(12);
 
+/// How long an address is left out at which a connection ended as soon as it stood.
+const REFUSED: Duration = Duration::from_secs(60);
+
 /// Where an address was learnt, in the order in which they are trusted to work.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Source {
@@ -115,6 +118,8 @@ struct Known<A> {
     way: Way,
     /// When it was last learnt or worked; the newest of a source come first.
     at: Moment,
+    /// It is not dialled before.
+    not_before: Moment,
 }
 
 #[derive(Clone, Debug)]
@@ -138,8 +143,9 @@ impl<A: Clone + PartialEq> Finding<A> {
     pub fn learn(&mut self, now: Moment, address: A, source: Source, way: Way) -> bool {
         let old = self.known.iter().position(|k| k.address == address).map(|at| self.known.remove(at));
         let fresh = old.is_none();
+        let not_before = old.as_ref().map_or(Moment::ZERO, |old| old.not_before);
         let source = old.map_or(source, |old| old.source.min(source));
-        self.known.push(Known { address, source, way, at: now });
+        self.known.push(Known { address, source, way, at: now, not_before });
         self.known.sort_by(|a, b| (a.source, b.at).cmp(&(b.source, a.at)));
         self.known.truncate(MAX_ADDRESSES);
         if fresh {
@@ -154,6 +160,14 @@ impl<A: Clone + PartialEq> Finding<A> {
     /// No address of that source is believed any more.
     pub fn unlearn(&mut self, address: &A, source: Source) {
         self.known.retain(|k| k.address != *address || k.source != source);
+    }
+
+    /// The device hung up there as soon as it heard who we are: it may want to be reached another way. For a while that address
+    /// is left out, so that others have their turn.
+    pub fn refused(&mut self, now: Moment, address: &A) {
+        if let Some(known) = self.known.iter_mut().find(|k| k.address == *address) {
+            known.not_before = now + REFUSED;
+        }
     }
 
     /// All addresses, best first.
@@ -237,7 +251,7 @@ impl<A: Clone + PartialEq> Finding<A> {
             if now < round.began + after && round.open > 0 {
                 break;
             }
-            let addresses = self.of_stage(stage);
+            let addresses = self.of_stage(now, stage);
             let round = self.round.as_mut()?;
             round.next += 1;
             round.tried.push(Tried { stage, addresses: addresses.len() });
@@ -266,14 +280,14 @@ impl<A: Clone + PartialEq> Finding<A> {
         pause
     }
 
-    fn of_stage(&self, stage: Stage) -> Vec<A> {
+    fn of_stage(&self, now: Moment, stage: Stage) -> Vec<A> {
         let fits = |k: &&Known<A>| match (stage, k.way) {
             (Stage::Relays, Way::Relayed) => true,
             (_, Way::Relayed) | (Stage::Relays | Stage::Table, Way::Straight) => false,
             (Stage::Known, Way::Straight) => !self.relayed_only && k.source != Source::Card,
             (Stage::Card, Way::Straight) => !self.relayed_only && k.source == Source::Card,
         };
-        self.known.iter().filter(fits).map(|k| k.address.clone()).collect()
+        self.known.iter().filter(|k| now >= k.not_before).filter(fits).map(|k| k.address.clone()).collect()
     }
 }
 
@@ -386,5 +400,21 @@ mod tests {
         assert_eq!((kept.len(), kept[0], kept[1]), (MAX_ADDRESSES, 1_000, 99));
         assert!(!finding.learn(at(200), 1_000, Source::Card, Way::Straight));
         assert_eq!(finding.addresses().next(), Some(&1_000));
+    }
+
+    #[test]
+    fn an_address_where_the_device_hangs_up_is_left_out_for_a_while_and_the_others_have_their_turn() {
+        let mut finding = known();
+        finding.refused(at(0), &"new");
+        finding.want(at(0));
+        assert_eq!(finding.poll(at(0)), Some(Step::Dial(vec!["old", "lan"])));
+        // Heard of again it is as it was.
+        finding.learn(at(500), "new", Source::Told, Way::Straight);
+        finding.found();
+        finding.want(at(59_999));
+        assert_eq!(finding.poll(at(59_999)), Some(Step::Dial(vec!["old", "lan"])));
+        finding.found();
+        finding.want(at(60_000));
+        assert_eq!(finding.poll(at(60_000)), Some(Step::Dial(vec!["new", "old", "lan"])));
     }
 }

@@ -203,7 +203,7 @@ impl Default for Mapper {
             pause: FIRST_PAUSE,
             paused_until: Moment::ZERO,
             epoch: None,
-            standing: Standing::Off,
+            standing: Standing::NoGateway,
             outputs: VecDeque::new(),
         }
     }

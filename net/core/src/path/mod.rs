@@ -144,6 +144,8 @@ pub struct Agent {
     /// When a second link is thought of.
     second_at: Moment,
     seen_as: Option<SocketAddr>,
+    /// The peer is met through relays alone: it learns no address of ours.
+    relays_alone: bool,
     outputs: VecDeque<PathOutput>,
 }
 
@@ -164,6 +166,7 @@ impl Agent {
             first_link_at: None,
             second_at: NEVER,
             seen_as: None,
+            relays_alone: false,
             outputs: VecDeque::new(),
         }
     }
@@ -196,6 +199,18 @@ impl Agent {
         }
     }
 
+    /// Whether the peer is met through relays alone. Nothing goes straight to it from then on, whatever it sends.
+    pub fn set_relays_alone(&mut self, on: bool) {
+        self.relays_alone = on;
+        if on {
+            self.remotes.retain(|remote| is_relayed(remote.address));
+            self.outputs.retain(|output| match output {
+                PathOutput::Send(to, _) | PathOutput::Dial(to) | PathOutput::Welcome(to) => is_relayed(*to),
+                PathOutput::SeenAs(_) | PathOutput::Round => true,
+            });
+        }
+    }
+
     /// Begins a round, and tells the peer: a network changed, or a link fell silent.
     pub fn restart(&mut self, now: Moment) {
         if self.round_at.is_none_or(|at| now.since(at) >= ROUND_EVERY) && !self.remotes.is_empty() {
@@ -215,7 +230,7 @@ impl Agent {
 
     /// Takes a packet with the session's tag. Forged and repeated ones are dropped.
     pub fn on_packet(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
-        let Some(packet) = Packet::parse(bytes) else { return };
+        let Some(packet) = Packet::parse(bytes).filter(|_| self.may_meet(from)) else { return };
         let genuine =
             self.keys.as_ref().is_some_and(|k| packet.tag == k.tag && packet::is_genuine(bytes, &k.theirs));
         match packet.kind {
@@ -307,7 +322,7 @@ impl Agent {
 
     fn add(&mut self, now: Moment, address: SocketAddr) {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        if !may_ask(address) || self.remotes.iter().any(|r| r.address == address) {
+        if !may_ask(address) || !self.may_meet(address) || self.remotes.iter().any(|r| r.address == address) {
             return;
         }
         if self.remotes.len() >= MAX_REMOTES {
@@ -323,6 +338,10 @@ impl Agent {
             welcomed_at: None,
         });
         self.remotes.sort_by_key(|r| rank(r.address));
+    }
+
+    fn may_meet(&self, address: SocketAddr) -> bool {
+        !self.relays_alone || is_relayed(address)
     }
 
     fn begin_round(&mut self, now: Moment) {

@@ -303,6 +303,16 @@ impl Links {
         }
     }
 
+    /// Closes links that go straight to the peer.
+    pub(super) fn close_straight(&mut self) {
+        let straight = |l: &&Link| matches!(l.kind, PathKind::Direct | PathKind::Tcp);
+        let all: Vec<LinkId> = self.links.values().filter(straight).map(|l| l.id).collect();
+        for link in all {
+            self.remove(link);
+            self.outputs.push_back(Output::CloseLink { link, why: "our address is hidden" });
+        }
+    }
+
     /// Where the QUIC links go that work, as far as is known: those that just came, and those in doubt for a moment, are
     /// taken to.
     pub(super) fn routes(&self, now: Moment) -> Vec<SocketAddr> {

@@ -87,6 +87,19 @@ pub struct SessionConfig {
     pub seed: [u8; 32],
     /// Our media addresses, best first.
     pub candidates: Vec<SocketAddr>,
+    /// Whether the peer may learn them.
+    pub exposure: Exposure,
+}
+
+/// Whether the peer of a session may learn our addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Exposure {
+    /// It may: the shortest way is taken.
+    #[default]
+    Straight,
+    /// It may not. Nothing goes straight to it, and of relays those alone are used that we chose: one that it names may be
+    /// its own.
+    RelaysAlone,
 }
 
 /// Something happened.
@@ -96,6 +109,8 @@ pub enum Input<'a> {
     Handshake(&'a [u8]),
     /// Our media addresses changed.
     Candidates(Vec<SocketAddr>),
+    /// The person hides this device's addresses from the peer, or no longer.
+    Exposure(Exposure),
     /// The network changed under us, or we slept: paths are looked for anew.
     NetworkChanged,
     /// A packet with the session's tag ([`Output::Tag`]) came.
@@ -411,6 +426,9 @@ pub struct SessionInfo {
 /// See the module's first lines.
 pub struct Session {
     role: Role,
+    exposure: Exposure,
+    /// Our media addresses, told or not.
+    candidates: Vec<SocketAddr>,
     keys: Keys,
     links: Links,
     paths: Agent,
@@ -452,12 +470,20 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// Begins. The initiator's first message is in the first outputs.
-    pub fn new(now: Moment, config: SessionConfig) -> Session {
-        let role = config.role;
+    pub fn new(now: Moment, mut config: SessionConfig) -> Session {
+        let (role, exposure) = (config.role, config.exposure);
+        let candidates = config.candidates.clone();
+        let mut paths = Agent::new(role);
+        if exposure == Exposure::RelaysAlone {
+            config.candidates.clear();
+            paths.set_relays_alone(true);
+        }
         let mut session = Session {
             role,
+            exposure,
+            candidates,
             links: Links::new(),
-            paths: Agent::new(role),
+            paths,
             relays: Vec::new(),
             keys: Keys::new(now, config),
             sealer: None,
@@ -484,14 +510,17 @@ impl Session {
         }
         match input {
             Input::Handshake(bytes) => self.on_handshake(now, bytes),
-            Input::Candidates(ours) => self.keys.tell_candidates(&ours),
+            Input::Candidates(ours) => self.on_candidates(ours),
+            Input::Exposure(exposure) => self.on_exposure(now, exposure),
             Input::NetworkChanged => self.look_for_paths(now),
             Input::Packet { from, bytes } => self.paths.on_packet(now, from, bytes),
             Input::RelayLent(offer) if self.relays.len() < messages::MAX_RELAYS => self.relays.push(offer),
             Input::RelayLent(_) => {}
             Input::RelayBound(address) => self.paths.learn(now, [address]),
             Input::LinkUp(new) => {
-                if let Some(why) = self.links.add(now, new) {
+                let hidden = self.exposure == Exposure::RelaysAlone && new.kind == PathKind::Direct;
+                let refused = if hidden { Some("our address is hidden") } else { self.links.add(now, new) };
+                if let Some(why) = refused {
                     self.outputs.push_back(Output::CloseLink { link: new.link, why });
                 }
             }
@@ -541,6 +570,29 @@ impl Session {
             handshake_hash: hash.map(|h| h.iter().map(|b| format!("{b:02x}")).collect()).unwrap_or_default(),
             suite: SUITE,
         }
+    }
+
+    fn on_candidates(&mut self, ours: Vec<SocketAddr>) {
+        self.candidates = ours;
+        if self.exposure == Exposure::Straight {
+            self.keys.tell_candidates(&self.candidates);
+        }
+    }
+
+    /// From one moment to the next: what stands straight is closed, or our addresses are told and asked for paths.
+    fn on_exposure(&mut self, now: Moment, exposure: Exposure) {
+        if std::mem::replace(&mut self.exposure, exposure) == exposure {
+            return;
+        }
+        self.paths.set_relays_alone(exposure == Exposure::RelaysAlone);
+        match exposure {
+            Exposure::Straight => self.keys.tell_candidates(&self.candidates),
+            Exposure::RelaysAlone => {
+                self.keys.tell_candidates(&[]);
+                self.links.close_straight();
+            }
+        }
+        self.look_for_paths(now);
     }
 
     fn on_handshake(&mut self, now: Moment, bytes: &[u8]) {
@@ -653,7 +705,9 @@ impl Session {
         }
         // What stands for a splice of ours is nothing that the peer could know.
         self.paths.learn(now, control.candidates.into_iter().filter(|a| !crate::path::is_relayed(*a)));
-        control.relays.into_iter().for_each(|offer| self.outputs.push_back(Output::UseRelay(offer)));
+        if self.exposure == Exposure::Straight {
+            control.relays.into_iter().for_each(|offer| self.outputs.push_back(Output::UseRelay(offer)));
+        }
         if control.round {
             self.paths.on_round(now);
         }

@@ -36,9 +36,12 @@ struct Pair {
     /// Who tried what.
     without_udp: Vec<(usize, PathKind)>,
     link_up: bool,
-    /// Where probes went.
-    asked: Vec<SocketAddr>,
+    /// Whose probes and answers went where.
+    asked: Vec<(usize, SocketAddr)>,
+    /// Whose port takes links from where.
+    welcomed: Vec<(usize, SocketAddr)>,
     offered: [Vec<RelayOffer>; 2],
+    last_packet: [Vec<u8>; 2],
 }
 
 enum Air {
@@ -65,6 +68,10 @@ impl Pair {
     }
 
     fn of(seed: u8, a: LocalIdentity, b: LocalIdentity, a_expects: PeerId, b_expects: PeerId) -> Pair {
+        Pair::made(seed, [a, b], [a_expects, b_expects], [Exposure::Straight; 2])
+    }
+
+    fn made(seed: u8, [a, b]: [LocalIdentity; 2], expects: [PeerId; 2], exposure: [Exposure; 2]) -> Pair {
         let now = Moment::from_millis(1_000);
         let config = |role, local, remote, n: u8| SessionConfig {
             call: CALL,
@@ -73,10 +80,11 @@ impl Pair {
             remote,
             seed: [seed ^ n; 32],
             candidates: vec![format!("10.0.0.{n}:5000").parse().unwrap()],
+            exposure: exposure[usize::from(n) - 1],
         };
         let sessions = [
-            Session::new(now, config(Role::Initiator, a, a_expects, 1)),
-            Session::new(now, config(Role::Responder, b, b_expects, 2)),
+            Session::new(now, config(Role::Initiator, a, expects[0], 1)),
+            Session::new(now, config(Role::Responder, b, expects[1], 2)),
         ];
         Pair {
             now,
@@ -97,7 +105,9 @@ impl Pair {
             without_udp: Vec::new(),
             link_up: false,
             asked: Vec::new(),
+            welcomed: Vec::new(),
             offered: [Vec::new(), Vec::new()],
+            last_packet: [Vec::new(), Vec::new()],
         }
     }
 
@@ -113,12 +123,14 @@ impl Pair {
                 }
                 Output::DialWithoutUdp(kind) => self.without_udp.push((who, kind)),
                 Output::Packet { to, bytes } => {
-                    self.asked.push(to);
+                    self.asked.push((who, to));
+                    self.last_packet[who] = bytes.to_vec();
                     if self.path && to == host(other) {
                         self.send(other, Air::Packet(bytes.to_vec()));
                     }
                 }
-                Output::Tag(_) | Output::Welcome(_) | Output::SeenAs(_) | Output::BindRelays => {}
+                Output::Welcome(from) => self.welcomed.push((who, from)),
+                Output::Tag(_) | Output::SeenAs(_) | Output::BindRelays => {}
                 Output::UseRelay(offer) => self.offered[who].push(offer),
                 Output::Dial(address) => {
                     assert_eq!((who, address), (0, host(1)), "the initiator dials what answered");
@@ -221,6 +233,11 @@ impl Pair {
         let mut pair = Pair::new(seed);
         pair.run(Duration::from_millis(200));
         pair
+    }
+
+    /// Whether anybody sent a probe or an answer there.
+    fn asked_at(&self, address: SocketAddr) -> bool {
+        self.asked.iter().any(|(_, to)| *to == address)
     }
 
     /// Second sendings of `who`.
@@ -501,7 +518,7 @@ fn changed_addresses_are_told() {
     let new = "10.0.0.77:5000".parse().unwrap();
     pair.input(0, Input::Candidates(vec![new]));
     pair.run(Duration::from_millis(50));
-    assert!(pair.asked.contains(&new), "the other side tries the new address");
+    assert!(pair.asked_at(new), "the other side tries the new address");
 }
 
 #[test]
@@ -513,7 +530,7 @@ fn a_relay_is_offered_once_there_are_keys_and_what_stands_for_it_is_asked() {
     assert_eq!(pair.offered[0], std::slice::from_ref(&offer));
     let splice = crate::path::relayed(5);
     pair.input(0, Input::RelayBound(splice));
-    assert!(pair.asked.contains(&splice));
+    assert!(pair.asked_at(splice));
     // A later one goes over the link too, should signalling be gone.
     pair.stream = false;
     pair.input(1, Input::RelayLent(RelayOffer { id: [3, 1, 1, 1, 1, 1, 1, 1], ..offer }));
@@ -523,7 +540,7 @@ fn a_relay_is_offered_once_there_are_keys_and_what_stands_for_it_is_asked() {
     pair.asked.clear();
     pair.input(1, Input::Candidates(vec![crate::path::relayed(6)]));
     pair.run(Duration::from_millis(50));
-    assert!(!pair.asked.contains(&crate::path::relayed(6)));
+    assert!(!pair.asked_at(crate::path::relayed(6)));
 }
 
 #[test]
@@ -535,7 +552,7 @@ fn a_changed_network_starts_a_round_on_both_sides() {
     assert_eq!(pair.asked, [], "all is well");
     pair.input(1, Input::NetworkChanged);
     pair.run(Duration::from_millis(50));
-    assert!(pair.asked.contains(&host(0)) && pair.asked.contains(&host(1)));
+    assert!(pair.asked_at(host(0)) && pair.asked_at(host(1)));
 }
 
 #[test]
@@ -583,4 +600,83 @@ fn sealed_frames_are_the_published_vectors() {
         assert_eq!(lines.next(), Some(line.as_str()));
     }
     assert_eq!(lines.next(), None);
+}
+
+/// Where one side stands for a splice of a relay.
+fn splice(who: usize) -> SocketAddr {
+    crate::path::relayed(who as u64 + 1)
+}
+
+#[test]
+fn nothing_goes_straight_to_a_peer_whom_our_address_is_hidden_from() {
+    for hider in [0, 1] {
+        let other = 1 - hider;
+        let mut exposure = [Exposure::Straight; 2];
+        exposure[hider] = Exposure::RelaysAlone;
+        let (ids, peers) = ([identity(1), identity(2)], [identity(2).peer, identity(1).peer]);
+        let mut pair = Pair::made(40, ids, peers, exposure);
+        pair.run(Duration::from_secs(20));
+        assert!(pair.events.iter().all(|events| events == &[SessionEvent::Secured]), "{:?}", pair.events);
+        assert_eq!((&pair.asked, &pair.welcomed), (&Vec::new(), &Vec::new()), "neither knows where to ask");
+        // New addresses of ours are not told, and theirs are not asked.
+        let anywhere = || vec!["9.9.9.9:5000".parse().unwrap(), host(hider)];
+        pair.input(hider, Input::Candidates(anywhere()));
+        pair.run(Duration::from_secs(5));
+        assert_eq!(pair.asked, []);
+
+        // A relay of theirs may be their own machine; one of ours is used, by both.
+        let offer = RelayOffer { addresses: vec![host(other)], id: [3; 8], key: [8; 32] };
+        pair.input(other, Input::RelayLent(offer.clone()));
+        pair.input(hider, Input::RelayLent(offer.clone()));
+        pair.run(Duration::from_millis(100));
+        assert_eq!((&pair.offered[hider], &pair.offered[other]), (&vec![], &vec![offer]));
+        for who in [0, 1] {
+            pair.input(who, Input::RelayBound(splice(who)));
+        }
+        pair.run(Duration::from_millis(5));
+        assert!(pair.asked.contains(&(hider, splice(hider))) && pair.asked.contains(&(other, splice(other))));
+
+        // What asks us over the relay is answered there; the same question from their own address is not.
+        let ask = pair.last_packet[other].clone();
+        pair.asked.clear();
+        pair.sessions[hider].handle(pair.now, Input::Packet { from: host(other), bytes: &ask });
+        pair.settle();
+        assert!(
+            !pair.asked.contains(&(hider, host(other))) && pair.welcomed.is_empty(),
+            "{:?}",
+            pair.welcomed
+        );
+        pair.sessions[hider].handle(pair.now, Input::Packet { from: splice(hider), bytes: &ask });
+        pair.settle();
+        assert_eq!(pair.welcomed, [(hider, splice(hider))]);
+        pair.run(Duration::from_secs(30));
+        let straight: Vec<_> = pair.asked.iter().filter(|(_, to)| !crate::path::is_relayed(*to)).collect();
+        assert_eq!(straight, Vec::<&(usize, SocketAddr)>::new());
+
+        // A straight link that comes all the same is closed.
+        pair.raise_link();
+        pair.settle();
+        assert!(!pair.link_up);
+    }
+}
+
+#[test]
+fn an_address_is_hidden_and_shown_from_one_moment_to_the_next() {
+    for hider in [0, 1] {
+        let other = 1 - hider;
+        let mut pair = Pair::ready(41);
+        assert!(pair.link_up && pair.dials == 1);
+        pair.input(hider, Input::Exposure(Exposure::RelaysAlone));
+        assert!(!pair.link_up, "the straight link is closed");
+        pair.input(other, Input::LinkDown { link: LINK });
+        pair.asked.clear();
+        pair.run(Duration::from_secs(60));
+        assert!(pair.asked.iter().all(|(who, _)| *who == other), "{:?}", pair.asked);
+        assert_eq!((pair.dials, pair.events[hider].last()), (1, Some(&SessionEvent::Lost)));
+
+        pair.input(hider, Input::Exposure(Exposure::Straight));
+        pair.run(Duration::from_secs(2));
+        assert!(pair.link_up, "and it comes again");
+        assert!(matches!(pair.events[hider].last(), Some(SessionEvent::Path(_))));
+    }
 }

@@ -9,7 +9,8 @@ use ahoy_base::{
     VideoSize, VideoTrack, VoiceLevel,
 };
 use ahoy_net_core::session::{
-    Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig, SessionEvent,
+    Exposure, Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig,
+    SessionEvent,
 };
 use ed25519_dalek::SigningKey;
 
@@ -81,6 +82,7 @@ impl PictureCall {
             remote: remote.peer,
             seed: [seed as u8 ^ n; 32],
             candidates: vec![format!("10.0.0.{n}:5000").parse().unwrap()],
+            exposure: Exposure::Straight,
         };
         let sessions = [
             Session::new(now, config(Role::Initiator, &a, &b, 1)),

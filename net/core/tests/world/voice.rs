@@ -7,8 +7,8 @@ use std::time::Duration;
 use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, PeerId, TICK, VoiceLevel};
 use ahoy_net_core::receive::{Playout, PlayoutStats, Pull, Step, Tempo};
 use ahoy_net_core::session::{
-    Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig, SessionStats,
-    VoicePlan,
+    Exposure, Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig,
+    SessionStats, VoicePlan,
 };
 use ed25519_dalek::SigningKey;
 
@@ -186,6 +186,7 @@ impl VoiceCall {
                     remote: identity(other).peer,
                     seed: [plan.seed as u8 ^ me; 32],
                     candidates: vec![format!("10.0.0.{me}:5000").parse().unwrap()],
+                    exposure: Exposure::Straight,
                 },
             ),
             playout: Playout::new(),

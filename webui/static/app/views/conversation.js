@@ -6,7 +6,7 @@ import { day, daysBetween, duration, fullDate, t, time } from '../i18n.js'
 import { dialVideo } from '../pictures.js'
 import { dispatch, now, send } from '../store.js'
 import { Back, iconOf } from './home.js'
-import { Avatar, Icon, Copy } from './parts.js'
+import { Avatar, Icon, Copy, Switch } from './parts.js'
 
 /**
  * @typedef {import('../state.js').State} State
@@ -55,7 +55,7 @@ function Log({ view, contact }) {
   }
   return html`<div class="log" role="log" aria-label=${t('log.with', { name: contact.name })} tabindex="0">
     <div class="about"><${Avatar} peer=${contact.peer_id} name=${contact.name} echo=${contact.kind === 'echo'} size="huge" />
-      <h3>${contact.name}</h3><p>${contact.kind === 'echo' ? t('echo.text') : contact.verified === 'changed' ? t('trust.changed-text', { name: shortName(contact.name) }) : t('log.private', { name: shortName(contact.name) })}</p></div>
+      <h3>${contact.name}</h3><p>${contact.kind === 'echo' ? t('echo.text') : contact.verified === 'changed' ? t('trust.changed-text', { name: shortName(contact.name) }) : t(contact.hide_address ? 'log.hidden' : 'log.private', { name: shortName(contact.name) })}</p></div>
     ${items}</div>`
 }
 
@@ -67,6 +67,8 @@ function Panel({ contact }) {
       <p class="hint">${t('panel.number-text', { name: shortName(contact.name) })}</p>
       <button type="button" class=${'btn' + (verified ? '' : ' prim')} onClick=${() => send({ do: 'verify_contact', peer_id: contact.peer_id, verified: !verified })}>
         <${Icon} name=${verified ? 'i-shield' : 'i-shield-check'} small />${t(verified ? 'panel.unverify' : 'panel.verify')}</button></section>
+    <section><${Switch} label=${t('panel.hide')} hint=${t('panel.hide-hint', { name: shortName(contact.name) })} on=${contact.hide_address === true}
+      onChange=${(/** @type {boolean} */ on) => send({ do: 'hide_address', peer_id: contact.peer_id, on })} /></section>
     <section><h3>${t('panel.device')}</h3><p class="mono">${contact.peer_id}</p><${Copy} text=${contact.peer_id} label=${t('panel.copy-id')} /></section>
     <section class="stack"><button type="button" class="btn" onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'rename', peer: contact.peer_id } })}><${Icon} name="i-pencil" small />${t('panel.rename')}</button>
       <button type="button" class="btn danger" onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'remove', peer: contact.peer_id } })}><${Icon} name="i-trash-2" small />${t('panel.remove')}</button></section></aside>`
