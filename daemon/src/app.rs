@@ -194,6 +194,7 @@ impl App {
         let mut views = tokio::time::interval(VIEW_EVERY);
         views.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.node.set_low_data(self.desk.settings.low_data);
+        self.node.video().set_screen_content(self.desk.settings.screen_content);
         self.node.start(&mut self.desk);
         loop {
             self.connect_waiting();
@@ -513,6 +514,7 @@ impl App {
             (auto_answer(self.desk.settings.auto_answer), self.desk.settings.strangers_nearby_may_ring);
         self.node.configure(answer, nearby);
         self.node.set_low_data(self.desk.settings.low_data);
+        self.node.video().set_screen_content(self.desk.settings.screen_content);
         self.node.audio().set_ring_volume(self.desk.settings.ring_volume);
         self.node.audio().set_voice(self.desk.settings.voice());
         Ok(json!({}))

@@ -734,6 +734,8 @@ pub(crate) struct Settings {
     pub(crate) low_data: bool,
     /// Whether this person sees themselves as in a mirror.
     pub(crate) mirror_self: bool,
+    /// What a shared screen is sent for.
+    pub(crate) screen_content: ScreenContent,
 }
 
 impl Default for Settings {
@@ -751,6 +753,7 @@ impl Default for Settings {
             music: false,
             low_data: false,
             mirror_self: true,
+            screen_content: ScreenContent::Auto,
         }
     }
 }
@@ -782,8 +785,21 @@ impl Settings {
             music: changes.music.unwrap_or(old.music),
             low_data: changes.low_data.unwrap_or(old.low_data),
             mirror_self: changes.mirror_self.unwrap_or(old.mirror_self),
+            screen_content: changes.screen_content.unwrap_or(old.screen_content),
         };
     }
+}
+
+/// What a shared screen is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ScreenContent {
+    /// As it looks: motion while something like a film plays, text otherwise.
+    Auto,
+    /// Sharp: pixels are kept, frames become fewer.
+    Text,
+    /// Smooth: frames are kept, pixels become fewer.
+    Motion,
 }
 
 /// Light or dark.

@@ -101,7 +101,7 @@ const firstRun = {
   settings: {
     strangers_nearby_may_ring: true, visible_on_lan: true, ring_volume: 80, single_key_shortcuts: true,
     theme: 'system', auto_answer: 'off', echo_cancellation: true, noise_suppression: true, auto_gain: true, music: false,
-    low_data: false, mirror_self: true,
+    low_data: false, mirror_self: true, screen_content: 'auto',
   },
   sessions: [{ id: id('session 1'), browser: 'Chromium on Linux', last_used_ms: NOW - 2000, current: true }],
   notices: [],

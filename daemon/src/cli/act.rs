@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::args::{RecordWhat, Which};
+use super::args::{RecordWhat, Shared, Which};
 use super::out::{Failure, Out};
 use crate::control::Client;
-use crate::view::{CallPhase, CallView, RecordingState, View};
-use crate::web::protocol::{Command, UiError};
+use crate::view::{CallPhase, CallView, RecordingState, ScreenContent, View};
+use crate::web::protocol::{Command, SettingsChange, UiError};
 
 /// Shortest beginning of an id that may stand for a call.
 const MIN_ID: usize = 4;
@@ -93,6 +93,20 @@ pub(super) async fn act(client: &Client, what: Act, which: Which, out: &mut Out)
     let text = what.done(&call.peer.name);
     let result = client.command(&what.command(call)).await?;
     out.either(&text, &result)
+}
+
+/// Says what a shared screen is sent for; kept for the next time.
+pub(super) async fn share(client: &Client, content: Shared, out: &mut Out) -> Result<(), Failure> {
+    let (content, text) = match content {
+        Shared::Auto => {
+            (ScreenContent::Auto, "A shared screen is sent as it looks: text sharp, films smooth.")
+        }
+        Shared::Text => (ScreenContent::Text, "A shared screen is kept sharp."),
+        Shared::Motion => (ScreenContent::Motion, "A shared screen is kept smooth."),
+    };
+    let changes = SettingsChange { screen_content: Some(content), ..SettingsChange::default() };
+    let result = client.command(&Command::SetSettings { changes }).await?;
+    out.either(text, &result)
 }
 
 /// Begins or ends a recording, and says where its file is.

@@ -85,6 +85,11 @@ pub(super) enum Cmd {
     Mute(Which),
     /// Turn the microphone on
     Unmute(Which),
+    /// Say what your shared screen is sent for, also while it is shared: sharp text or smooth motion
+    Share {
+        /// What counts
+        content: Shared,
+    },
     /// Record the call into a file; the other side is told first, and sees it
     Record {
         /// Begin or end
@@ -120,6 +125,17 @@ pub(super) enum Cmd {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+}
+
+/// What counts in a shared screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Shared {
+    /// As it looks: motion while a film plays, text otherwise
+    Auto,
+    /// Sharp: on slow networks frames become fewer
+    Text,
+    /// Smooth: on slow networks pixels become fewer
+    Motion,
 }
 
 /// What is done to a recording.

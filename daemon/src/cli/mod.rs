@@ -84,6 +84,7 @@ async fn dispatch(line: Line, paths: &Paths, out: &mut Out) -> Result<(), Failur
         Cmd::Resume(which) => act::act(&client, act::Act::Resume, which, out).await,
         Cmd::Mute(which) => act::act(&client, act::Act::Mute, which, out).await,
         Cmd::Unmute(which) => act::act(&client, act::Act::Unmute, which, out).await,
+        Cmd::Share { content } => act::share(&client, content, out).await,
         Cmd::Record { what, which } => act::record(&client, what, which, out).await,
         Cmd::Calls => show::calls(&client, out).await,
         Cmd::Devices => show::devices(&client, out).await,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ahoy_base::{CallId, Moment, PeerId, VideoCodec, VideoPlan, VideoTrack};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::capture::{Capture, Reports};
 use super::device_name::SourceName;
@@ -17,6 +17,7 @@ use super::source::SourceError;
 use super::{Order, SourceState, VideoDevices, VideoEvent, VideoOut, browser, codec_choice, real};
 use crate::clock;
 use crate::trace::Trace;
+use crate::view::ScreenContent;
 
 /// Devices are looked for this often while a call sends a picture,
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub(super) me: PeerId,
     pub(super) trace: Trace,
     pub(super) hub: VideoHub,
+    pub(super) content: watch::Receiver<ScreenContent>,
     pub(super) devices: Arc<Mutex<VideoDevices>>,
     pub(super) events: mpsc::Sender<VideoEvent>,
     pub(super) orders: SyncSender<Order>,
@@ -110,6 +112,7 @@ impl Desk {
             out,
             place: place.clone(),
             hub: self.parts.hub.clone(),
+            content: self.parts.content.clone(),
             codec: self.codec,
         };
         let plan = *parts.out.plan.borrow();

@@ -11,11 +11,13 @@ use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::watch;
 
 use super::VideoOut;
+use super::content::Finder;
 use super::effort::Effort;
 use super::hub::{Demand, RECORDED, TrackKey, VideoHub};
 use super::newest::{Newest, Taken};
 use super::source::Captured;
 use crate::clock;
+use crate::view::ScreenContent;
 
 /// The thread looks at plans and requests at least this often while no picture comes.
 const IDLE: Duration = Duration::from_millis(100);
@@ -53,6 +55,8 @@ pub(super) struct Parts {
     pub(super) out: VideoOut,
     pub(super) place: Arc<Newest<Fed>>,
     pub(super) hub: VideoHub,
+    /// What a screen is sent for.
+    pub(super) content: watch::Receiver<ScreenContent>,
     pub(super) codec: VideoCodec,
 }
 
@@ -73,6 +77,9 @@ struct Encode {
     encoder: Option<VpxEncoder>,
     scaler: Scaler,
     effort: Effort,
+    finder: Finder,
+    /// A screen whose frames count more than its pixels.
+    motion: bool,
     pace: Pace,
     /// Added to the numbers of the encoder, or of the page: a track counts on when its source changes.
     base: u64,
@@ -105,6 +112,8 @@ impl Encode {
             encoder: None,
             scaler: Scaler::default(),
             effort: Effort::new(Speed::Normal),
+            finder: Finder::default(),
+            motion: false,
             pace: Pace::default(),
             base: 0,
             next_seq: 0,
@@ -146,7 +155,9 @@ impl Encode {
         }
         if self.from_page {
             // Also while no frame comes: a page that was told to make nothing hears here that it may again.
-            self.parts.hub.browser(self.parts.key.track).set_plan(Some(*self.parts.out.plan.borrow()));
+            let plan = *self.parts.out.plan.borrow();
+            let plan = self.by_content(plan);
+            self.parts.hub.browser(self.parts.key.track).set_plan(Some(plan));
         }
         let now = clock::now();
         let keys = self.own_view.borrow().keys;
@@ -187,6 +198,9 @@ impl Encode {
 
     fn picture(&mut self, captured: Captured) -> Flow {
         self.from_page = false;
+        if self.parts.key.track == VideoTrack::Screen {
+            self.finder.look(captured.at, &captured.picture);
+        }
         let plan = self.plan();
         self.last = Some(captured.clone());
         let rate = plan.frame_rate.min(self.effort.most_frames());
@@ -209,8 +223,24 @@ impl Encode {
         match wanted {
             Some(RECORDED) if own_only => OWN_RECORDING,
             Some(_) if own_only => OWN_VIEW,
-            _ => plan,
+            _ => self.by_content(plan),
         }
+    }
+
+    /// The plan for what the screen shows. Another kind needs an encoder made for it.
+    fn by_content(&mut self, plan: VideoPlan) -> VideoPlan {
+        if self.parts.key.track != VideoTrack::Screen {
+            return plan;
+        }
+        let now = clock::now();
+        let choice = *self.parts.content.borrow();
+        let motion = self.finder.is_motion(now, choice);
+        if std::mem::replace(&mut self.motion, motion) != motion {
+            tracing::debug!(motion, "the shared screen is sent for something else");
+            self.encoder = None;
+            self.finder.in_text();
+        }
+        if motion { self.finder.in_motion(now, plan) } else { plan }
     }
 
     /// No new picture: the last one is shown again where that helps.
@@ -221,6 +251,7 @@ impl Encode {
             return Flow::On;
         }
         let coarse = self.parts.key.track == VideoTrack::Screen
+            && !self.motion
             && now.since(self.last_encoded) >= SHARPEN_EVERY
             && self.encoder.as_mut().and_then(VpxEncoder::quantizer).is_none_or(|q| q > SHARP);
         if !self.asked && !coarse {
@@ -262,6 +293,7 @@ impl Encode {
                 self.effort = Effort::new(speed);
                 let content = match self.parts.key.track {
                     VideoTrack::Camera => Content::Camera,
+                    VideoTrack::Screen if self.motion => Content::Camera,
                     VideoTrack::Screen => Content::Screen,
                 };
                 let config = EncoderConfig { codec, content, size, bitrate, frame_rate: rate, speed };
@@ -269,7 +301,8 @@ impl Encode {
             }
         };
         encoder.set_rate(bitrate, rate)?;
-        let layered = self.parts.key.track == VideoTrack::Camera && rate >= LAYERED_FROM;
+        let moving = self.motion || self.parts.key.track == VideoTrack::Camera;
+        let layered = moving && rate >= LAYERED_FROM;
         encoder.set_layers(if layered { Layers::Two } else { Layers::One });
         let media_time = at.since(clock::media_epoch());
         let frame = encoder.encode(scaled.as_ref().unwrap_or(picture), media_time)?;

@@ -15,21 +15,24 @@ struct Rig {
     frames: mpsc::Receiver<EncodedVideo>,
     plan: watch::Sender<VideoPlan>,
     requests: mpsc::Sender<VideoRequest>,
+    content: watch::Sender<ScreenContent>,
 }
 
 fn rig(track: VideoTrack) -> Rig {
     let (frames_in, frames) = mpsc::channel(2);
     let (plan, plan_out) = watch::channel(PLAN);
     let (requests, requests_out) = mpsc::channel(8);
+    let (content, content_out) = watch::channel(ScreenContent::Text);
     let key = TrackKey { call: CallId::from_bytes([1; 16]), peer: PeerId::from_public_key([2; 32]), track };
     let parts = Parts {
         key,
         out: VideoOut { frames: frames_in, plan: plan_out, requests: requests_out },
         place: Arc::default(),
         hub: VideoHub::default(),
+        content: content_out,
         codec: VideoCodec::Vp8,
     };
-    Rig { encode: Encode::new(parts), card: TestCard::new(SIZE), frames, plan, requests }
+    Rig { encode: Encode::new(parts), card: TestCard::new(SIZE), frames, plan, requests, content }
 }
 
 impl Rig {
@@ -57,6 +60,23 @@ fn frames_follow_the_plans_size_and_rate() {
     assert_eq!((90..120).filter_map(|n| rig.capture(n)).count(), 0);
     rig.plan.send(PLAN).unwrap();
     assert_eq!(rig.capture(120).unwrap().size, SIZE);
+}
+
+#[test]
+fn a_screen_in_motion_keeps_its_rate_and_one_of_text_its_pixels() {
+    let mut rig = rig(VideoTrack::Screen);
+    rig.card = TestCard::new(VideoSize { width: 640, height: 360 });
+    let size = VideoSize { width: 640, height: 360 };
+    rig.plan.send(VideoPlan { bitrate: Bitrate::kbps(150), size, frame_rate: 3 }).unwrap();
+    let text: Vec<_> = (0..60).filter_map(|n| rig.capture(n)).collect();
+    assert!((5..=7).contains(&text.len()) && text.iter().all(|frame| frame.size == size), "{}", text.len());
+    rig.content.send(ScreenContent::Motion).unwrap();
+    let motion: Vec<_> = (60..120).filter_map(|n| rig.capture(n)).collect();
+    assert!(motion.len() > 30 && motion.iter().all(|frame| frame.size.height < 360), "{}", motion.len());
+    assert!(motion[0].is_key() && motion[0].seq == text.len() as u64, "numbers go on");
+    rig.content.send(ScreenContent::Text).unwrap();
+    let text: Vec<_> = (120..180).filter_map(|n| rig.capture(n)).collect();
+    assert!(text.len() < 10 && text[0].is_key() && text[0].size == size);
 }
 
 #[test]

@@ -12,6 +12,7 @@
 mod browser;
 mod capture;
 mod codec_choice;
+mod content;
 mod desk;
 mod device_name;
 mod effort;
@@ -32,6 +33,7 @@ use ahoy_base::{CallId, EncodedVideo, Moment, PeerId, VideoPlan, VideoRequest, V
 use tokio::sync::{mpsc, watch};
 
 use crate::trace::Trace;
+use crate::view::ScreenContent;
 use hub::{TrackKey, VideoHub};
 use record::Recorder;
 use source::SourceError;
@@ -167,6 +169,7 @@ pub(crate) struct VideoHandle {
     orders: std_mpsc::SyncSender<Order>,
     devices: Arc<Mutex<VideoDevices>>,
     hub: VideoHub,
+    content: Arc<watch::Sender<ScreenContent>>,
     recorder: Option<Recorder>,
 }
 
@@ -192,6 +195,7 @@ pub(crate) fn start(config: VideoConfig, events: mpsc::Sender<VideoEvent>) -> Vi
         screen: chosen(&config.screen),
     }));
     let hub = VideoHub::default();
+    let content = watch::Sender::new(ScreenContent::Auto);
     let problem = |text: String| {
         // The loop that reads these is not running yet, and the channel is empty: there is room.
         let _ = events.try_send(VideoEvent::Problem { text });
@@ -202,6 +206,7 @@ pub(crate) fn start(config: VideoConfig, events: mpsc::Sender<VideoEvent>) -> Vi
         me: config.me,
         trace: config.trace,
         hub: hub.clone(),
+        content: content.subscribe(),
         devices: devices.clone(),
         events: events.clone(),
         orders: orders.clone(),
@@ -209,7 +214,7 @@ pub(crate) fn start(config: VideoConfig, events: mpsc::Sender<VideoEvent>) -> Vi
     if let Err(error) = desk::spawn(parts, inbox) {
         problem(format!("The pictures could not be started ({error})."));
     }
-    VideoHandle { orders, devices, hub, recorder }
+    VideoHandle { orders, devices, hub, content: Arc::new(content), recorder }
 }
 
 impl VideoHandle {
@@ -226,6 +231,11 @@ impl VideoHandle {
     /// Captures `track` from `id` from now on, in running calls too.
     pub(crate) fn choose(&self, track: VideoTrack, id: &str) {
         self.order(Order::Choose(track, id.to_owned()));
+    }
+
+    /// What a shared screen is sent for from now on, in running calls too.
+    pub(crate) fn set_screen_content(&self, content: ScreenContent) {
+        self.content.send_replace(content);
     }
 
     /// What can be chosen, and what is.

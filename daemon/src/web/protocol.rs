@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::media_protocol::TrackName;
-use crate::view::{AutoAnswer, Media, Theme, View};
+use crate::view::{AutoAnswer, Media, ScreenContent, Theme, View};
 
 /// Longest name of a person, in characters.
 pub(crate) const MAX_NAME: usize = 80;
@@ -246,6 +246,9 @@ pub(crate) struct SettingsChange {
     /// Whether this person sees themselves as in a mirror.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mirror_self: Option<bool>,
+    /// What a shared screen is sent for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) screen_content: Option<ScreenContent>,
 }
 
 /// An error for a person: never a code alone.

@@ -33,7 +33,8 @@
  *   cameras: VideoDevice[], screens: VideoDevice[], camera: ChosenVideo, screen: ChosenVideo}} Devices
  * @typedef {{strangers_nearby_may_ring: boolean, visible_on_lan: boolean, ring_volume: number, single_key_shortcuts: boolean,
  *   theme: 'system'|'light'|'dark', auto_answer: 'off'|'contacts'|'all',
- *   echo_cancellation: boolean, noise_suppression: boolean, auto_gain: boolean, music: boolean, low_data: boolean, mirror_self: boolean}} Settings
+ *   echo_cancellation: boolean, noise_suppression: boolean, auto_gain: boolean, music: boolean, low_data: boolean, mirror_self: boolean,
+ *   screen_content: 'auto'|'text'|'motion'}} Settings
  * @typedef {{id: string, browser: string, last_used_ms: number, current: boolean}} Session
  * @typedef {{id: string, text: string, works: string, do: string}} Notice
  * @typedef {{size: number, rows: string[]}} QrCode

@@ -49,7 +49,9 @@ export function ShareMenu({ view, call, onClose }) {
     ${on && html`<button type="button" class="btn danger wide" onClick=${() => { stop(call, 'screen'); onClose() }}><${Icon} name="i-monitor-off" small />${t('share.stop')}</button>`}
     ${screen.message && html`<p class="warn" role="status">${screen.message}</p>`}
     ${here.length > 0 ? html`<ul class="items" role="list">${here.map(item)}</ul>` : html`<p class="hint">${t('share.none')}</p>`}
-    ${!cannot.value.encode && html`<ul class="items" role="list">${item({ id: 'browser', name: t('share.browser'), kind: 'browser' })}</ul><p class="hint">${t('share.browser-hint')}</p>`}</${Popover}>`
+    ${!cannot.value.encode && html`<ul class="items" role="list">${item({ id: 'browser', name: t('share.browser'), kind: 'browser' })}</ul><p class="hint">${t('share.browser-hint')}</p>`}
+    <fieldset class="radios"><legend>${t('share.content')}</legend>${(/** @type {const} */ (['auto', 'text', 'motion'])).map((content) => html`
+      <label key=${content}><input type="radio" name="screen-content" checked=${view.settings.screen_content === content} onChange=${() => send({ do: 'set_settings', screen_content: content })} /><span><b>${t('share.content-' + content)}</b><small>${t('share.content-' + content + '-hint')}</small></span></label>`)}</fieldset></${Popover}>`
 }
 
 /** @param {{state: State, call: Call, onClose: () => void}} props */
