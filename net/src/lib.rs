@@ -385,11 +385,6 @@ impl Net {
         self.media.port().welcome(address);
     }
 
-    /// Hears nothing from an IP address for a minute.
-    pub fn block(&self, ip: std::net::IpAddr) {
-        self.media.port().block(ip);
-    }
-
     /// Somebody sees our media port at `address`; it counts among our addresses for a minute.
     pub fn seen_as(&self, address: SocketAddr) {
         self.media.seen_as(address);

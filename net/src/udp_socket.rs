@@ -1,7 +1,7 @@
 //! The media port: QUIC, probes and relayed packets share one UDP port per family, told apart by their first byte
 //! (RFC 9443). quinn sees one IPv6 socket; IPv4 is mapped into it, and splices of relays are addresses of it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -27,10 +27,6 @@ const MAX_WAITING: usize = 256;
 const WELCOME: Duration = Duration::from_secs(30);
 /// Addresses that may at once; a call has a handful.
 const MAX_WELCOME: usize = 512;
-/// Blocked addresses; the oldest is forgotten for a new one.
-const MAX_BLOCKED: usize = 1_024;
-/// How long an address stays blocked.
-const BLOCKED: Duration = Duration::from_secs(60);
 
 /// A packet for whoever knows its tag.
 #[derive(Debug)]
@@ -46,7 +42,7 @@ pub struct PathPacket {
 /// Counters of the port, since it opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PortStats {
-    /// Dropped before anybody looked: nobody the port expects, or blocked.
+    /// Dropped before anybody looked: nobody the port expects.
     pub unwelcome: u64,
     /// Neither QUIC nor anything else of this port.
     pub garbage: u64,
@@ -76,7 +72,6 @@ struct Tables {
     splices: HashMap<SocketAddr, Splice>,
     by_id: HashMap<[u8; TAG], SocketAddr>,
     welcome: HashMap<SocketAddr, Moment>,
-    blocked: BTreeMap<IpAddr, Moment>,
     /// Came through a relay, for QUIC.
     waiting: VecDeque<(SocketAddr, Bytes)>,
     relay: Option<Relay>,
@@ -155,18 +150,6 @@ impl UdpPort {
         if tables.welcome.len() < MAX_WELCOME {
             tables.welcome.insert(plain(address), now + WELCOME);
         }
-    }
-
-    /// Hears nothing from an IP address for a minute.
-    pub(crate) fn block(&self, ip: IpAddr) {
-        let now = (self.clock)();
-        let mut tables = self.tables();
-        if tables.blocked.len() >= MAX_BLOCKED
-            && let Some(oldest) = tables.blocked.iter().min_by_key(|(_, until)| **until).map(|(ip, _)| *ip)
-        {
-            tables.blocked.remove(&oldest);
-        }
-        tables.blocked.insert(ip.to_canonical(), now + BLOCKED);
     }
 
     /// An address that stands for splice `id` of the relay at `relay`.
@@ -270,10 +253,6 @@ impl UdpPort {
             let from = plain(one.addr);
             let data = buf.get(..one.len).unwrap_or_default();
             let stride = one.stride.max(1);
-            if tables.blocked.get(&from.ip()).is_some_and(|until| now < *until) {
-                self.unwelcome.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
             if data.chunks(stride).all(|segment| tables.is_quic(now, from, segment)) {
                 one.addr = mapped(from);
                 bufs.swap(kept, i);
