@@ -11,6 +11,7 @@ use ahoy_base::{
     VideoTrack,
 };
 use ahoy_net::{LentSplice, Link, Net, PathKind, PathPacket, RelayPath};
+use ahoy_net_core::receive::wait_for_pictures;
 use ahoy_net_core::session::{
     Exposure, Input, NewLink, Output, RelayOffer, Role, Session, SessionConfig, SessionEvent, SessionInfo,
     SessionStats, VoicePlan,
@@ -148,6 +149,7 @@ impl CallTask {
             pictures: BTreeMap::new(),
             demands: BTreeMap::new(),
             seen: BTreeSet::new(),
+            frames: BTreeMap::new(),
             plan: plan_out,
         };
         let task = tokio::spawn(
@@ -232,6 +234,8 @@ struct Driver {
     demands: BTreeMap<VideoTrack, (watch::Receiver<Demand>, Demand)>,
     /// Their pictures of which something was seen.
     seen: BTreeSet<VideoTrack>,
+    /// How many frames of each were shown when that was looked at last.
+    frames: BTreeMap<VideoTrack, u64>,
     plan: watch::Sender<VoicePlan>,
 }
 
@@ -531,9 +535,21 @@ impl Driver {
     /// Pictures wait for their sound.
     fn read_sound(&mut self) {
         let figures = self.sink.as_ref().and_then(|sink| sink.devices.audio.figures(self.call, self.peer));
-        if let Some(figures) = figures {
-            self.session.handle(clock::now(), Input::VoiceWaits(figures.playout.delay));
+        let (Some(figures), Some(sink)) = (figures, &self.sink) else { return };
+        self.session.handle(clock::now(), Input::VoiceWaits(figures.playout.delay));
+        // And sound for pictures, as long as somebody sees some.
+        let stats = self.session.stats();
+        let mut longer = Duration::ZERO;
+        for (track, (_, demand)) in &self.demands {
+            let Some(received) = stats.pictures.get(track).map(|counted| counted.received) else { continue };
+            let before = self.frames.insert(*track, received.frames).unwrap_or(received.frames);
+            if let Some(pictures) =
+                received.after_voice.filter(|_| received.frames > before && demand.size.is_some())
+            {
+                longer = longer.max(wait_for_pictures(pictures, figures.playout.alone));
+            }
         }
+        sink.sound.wait_for_pictures(longer);
     }
 
     fn read_round_trips(&mut self) {

@@ -248,6 +248,7 @@ impl Meter {
             "double": self.session.audio_double,
             "level_dbfs": sound.level.as_f32(),
             "playout_target_ms": millis(playout.target),
+            "for_pictures_ms": millis(playout.for_pictures),
             "playout_delay_ms": millis(playout.delay),
             "frames": {
                 "played": playout.played, "lost": playout.lost, "copied": playout.copied, "late": playout.late,

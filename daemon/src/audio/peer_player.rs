@@ -1,6 +1,7 @@
 //! Plays one peer: packets in from the network, 10 ms of sound out each tick. Decides nothing: `Playout` does.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,23 +28,36 @@ const CUT_SOUND: usize = 120;
 const BACKGROUND: VoiceLevel = VoiceLevel::new(3);
 
 /// Where the network puts a peer's packets.
-pub(crate) struct PeerSink(Producer<ReceivedAudio>);
+pub(crate) struct PeerSink {
+    packets: Producer<ReceivedAudio>,
+    /// How much longer sound shall wait because of pictures, microseconds.
+    longer: Arc<AtomicU32>,
+}
 
 /// Where the player takes them from.
-pub(super) struct PeerSource(Consumer<ReceivedAudio>);
+pub(super) struct PeerSource {
+    packets: Consumer<ReceivedAudio>,
+    longer: Arc<AtomicU32>,
+}
 
 /// Both ends of a peer's way into the playback thread.
 pub(super) fn pair() -> (PeerSink, PeerSource) {
     let (into, from) = RingBuffer::new(MAX_PACKETS);
-    (PeerSink(into), PeerSource(from))
+    let longer = Arc::<AtomicU32>::default();
+    (PeerSink { packets: into, longer: longer.clone() }, PeerSource { packets: from, longer })
 }
 
 impl PeerSink {
     /// Hands a packet over; dropped when the playback thread has not looked for a second.
     pub(crate) fn push(&mut self, received: ReceivedAudio) {
-        if self.0.push(received).is_err() {
+        if self.packets.push(received).is_err() {
             tracing::debug!("a packet found the player asleep");
         }
+    }
+
+    /// Sound shall wait so much longer, by and by: its pictures are later.
+    pub(crate) fn wait_for_pictures(&self, longer: Duration) {
+        self.longer.store(u32::try_from(longer.as_micros()).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 }
 
@@ -124,7 +138,9 @@ impl PeerPlayer {
 
     /// Fills `out` at `now` with the sound that is heard from `heard` on. `true` when some of it is the peer's.
     pub(super) fn pull(&mut self, now: Moment, heard: Moment, out: &mut [f32; TICK_SAMPLES]) -> bool {
-        while let Ok(received) = self.source.0.pop() {
+        let longer = self.source.longer.load(Ordering::Relaxed);
+        self.playout.wait_for_pictures(Duration::from_micros(longer.into()));
+        while let Ok(received) = self.source.packets.pop() {
             self.playout.insert(received);
         }
         let mut sounds = !self.ready.is_empty();

@@ -1,11 +1,13 @@
 //! What happens to received sound before it is decoded: order, lateness, and what to play next.
 
 mod arrival;
+mod lip_sync;
 mod playout;
 mod transit;
 
 use ahoy_base::{EncodedAudio, Moment};
 
+pub use lip_sync::wait_for_pictures;
 pub use playout::{Gap, Playout, PlayoutStats, Pull, Step, Tempo};
 pub use transit::Transit;
 

@@ -48,6 +48,8 @@ const LATE_MARGIN: Duration = Duration::from_millis(4);
 const MAX_MARGIN: Duration = Duration::from_millis(60);
 /// What each frame in time takes off it again: 1 ms a second.
 const MARGIN_DECAY: Duration = Duration::from_micros(10);
+/// By how much each frame moves the wait for pictures: 20 ms a second, which stretching follows unheard.
+const PICTURES_STEP: Duration = Duration::from_micros(200);
 /// Frames that were given up and may still come: what comes later is not looked for.
 const MAX_GIVEN_UP: usize = 64;
 
@@ -126,6 +128,10 @@ pub struct PlayoutStats {
     pub slower: u64,
     /// How long sound should wait.
     pub target: Duration,
+    /// How long sound would wait to be heard were there no pictures.
+    pub alone: Duration,
+    /// How much longer it waits because of them.
+    pub for_pictures: Duration,
     /// How long the last frame waited, from when the fastest packet would have brought it.
     pub delay: Duration,
 }
@@ -143,6 +149,9 @@ pub struct Playout {
     given_up: BTreeSet<u64>,
     /// Added to what arrivals ask for: what the unsteadiness of our own sound card costs shows only here.
     margin: Duration,
+    /// Added for pictures that are later than their sound; on its way to the second.
+    for_pictures: Duration,
+    pictures_want: Duration,
     /// How long the last frames could have waited.
     waits: VecDeque<Duration>,
     stats: PlayoutStats,
@@ -174,6 +183,8 @@ impl Playout {
             newest: None,
             given_up: BTreeSet::new(),
             margin: Duration::ZERO,
+            for_pictures: Duration::ZERO,
+            pictures_want: Duration::ZERO,
             waits: VecDeque::with_capacity(PATIENCE),
             stats: PlayoutStats::default(),
         }
@@ -210,6 +221,11 @@ impl Playout {
         {
             self.stats.skipped += ticks(oldest.duration);
         }
+    }
+
+    /// Sound shall wait so much longer than it would by itself, by and by.
+    pub fn wait_for_pictures(&mut self, longer: Duration) {
+        self.pictures_want = longer;
     }
 
     /// What to play.
@@ -254,16 +270,16 @@ impl Playout {
 
     /// Counters, and how long sound waits.
     pub fn stats(&self) -> PlayoutStats {
-        PlayoutStats { target: self.target(), ..self.stats }
+        PlayoutStats { target: self.target(), for_pictures: self.for_pictures, ..self.stats }
     }
 
     fn target(&self) -> Duration {
-        self.arrivals.target() + self.margin
+        self.arrivals.target() + self.margin + self.for_pictures
     }
 
     /// By how many ticks longer (positive) or shorter sound that waits for `waits` should wait, if that saves more than `gain`.
     fn change(&self, waits: Duration, gain: f32) -> i32 {
-        let waits = waits.saturating_sub(self.margin);
+        let waits = waits.saturating_sub(self.margin + self.for_pictures);
         let now = self.arrivals.cost(waits);
         let longer = (1..=REACH).map(|n| (n.cast_signed(), waits + TICK * n));
         let shorter = (1..=REACH).map_while(|n| Some((-n.cast_signed(), waits.checked_sub(TICK * n)?)));
@@ -293,6 +309,11 @@ impl Playout {
         let waits = self.arrivals.lateness(pull.now, frame.media_time);
         let tempo = self.tempo(waits, &frame, pull.ahead);
         self.margin = self.margin.saturating_sub(MARGIN_DECAY);
+        self.for_pictures = self.pictures_want.clamp(
+            self.for_pictures.saturating_sub(PICTURES_STEP),
+            self.for_pictures.saturating_add(PICTURES_STEP),
+        );
+        self.stats.alone = self.arrivals.target() + self.margin + pull.heard.since(pull.now);
         self.stats.played += ticks(frame.duration);
         self.stats.delay = self.arrivals.lateness(pull.heard + pull.ahead, frame.media_time);
         Step::Play(frame, tempo)
@@ -527,6 +548,41 @@ mod tests {
         assert_eq!((stats.played, stats.skipped), (5_000, 0), "nothing is thrown away: {stats:?}");
         assert!(stats.concealed_late > 10 && stats.faster > 0, "{stats:?}");
         assert!(stats.delay < Duration::from_millis(30), "{stats:?}");
+    }
+
+    #[test]
+    fn sound_waits_for_pictures_by_and_by_and_returns_without_a_loss() {
+        let run = |want_ms: u64, frames: u64, before: Option<Playout>| {
+            let mut sim = Sim::new(frames, |n| Some(30 + n * 7_919 % 11));
+            if let Some(playout) = before {
+                sim.playout = playout;
+            }
+            sim.playout.wait_for_pictures(Duration::from_millis(want_ms));
+            sim.run()
+        };
+        let alone = run(0, 2_000, None).playout.stats();
+        let waiting = run(80, 2_000, None);
+        let stats = waiting.playout.stats();
+        let more = stats.delay.saturating_sub(alone.delay);
+        assert!((65..=95).contains(&more.as_millis()), "{alone:?} {stats:?}");
+        assert_eq!((stats.for_pictures, stats.lost, stats.skipped), (Duration::from_millis(80), 0, 0));
+        assert!(stats.concealed_late <= alone.concealed_late, "{stats:?}");
+        assert!(
+            stats.alone.abs_diff(alone.alone) < Duration::from_millis(5),
+            "measured as if without: {stats:?}"
+        );
+        // Half a second after the beginning hardly anything of it is there.
+        let soon = run(80, 60, None).playout.stats();
+        assert!(soon.for_pictures <= Duration::from_millis(12), "{soon:?}");
+        // And back, once nobody is seen any more.
+        let mut sim = Sim::new(4_000, |n| Some(30 + n * 7_919 % 11));
+        sim.playout.wait_for_pictures(Duration::from_millis(80));
+        let later = sim.flying.split_off(2_000);
+        let mut sim = sim.run();
+        sim.playout.wait_for_pictures(Duration::ZERO);
+        sim.flying = later;
+        let stats = sim.run().playout.stats();
+        assert!(stats.for_pictures.is_zero() && stats.delay < alone.delay + TICK * 2, "{stats:?}");
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct IncomingFigures {
     pub frozen: Duration,
     /// How long frames wait for steadiness and for their sound.
     pub waits: Duration,
+    /// When they are ready to be shown, after the voice of their moment came; `None` while there is none.
+    pub after_voice: Option<Duration>,
     /// Pixels of the last frame.
     pub size: Option<VideoSize>,
 }
@@ -98,7 +100,8 @@ impl Incoming {
 
     /// Counters.
     pub fn figures(&self) -> IncomingFigures {
-        IncomingFigures { waits: self.smooth.waits(), ..self.figures }
+        let (waits, after_voice) = (self.smooth.waits(), self.smooth.after_voice());
+        IncomingFigures { waits, after_voice, ..self.figures }
     }
 
     /// Bytes of frames that are incomplete or wait.

@@ -30,6 +30,8 @@ pub struct Smooth {
     wait: Duration,
     /// How long frames wait for their sound.
     for_sound: Duration,
+    /// How much longer the fastest picture took than the fastest voice, microseconds.
+    behind_voice: Option<i64>,
 }
 
 impl Smooth {
@@ -55,9 +57,18 @@ impl Smooth {
     /// Takes in when sound is heard: the least transit of the voice, and how long it waits to be played.
     pub fn hear(&mut self, voice: &Transit, waits: Duration) {
         let ahead = voice.least().zip(self.transit.least()).map(|(voice, own)| voice.saturating_sub(own));
+        self.behind_voice = ahead.map(i64::saturating_neg);
         let ahead = ahead.map_or(0, |us| us.saturating_add(i64::try_from(waits.as_micros()).unwrap_or(0)));
         let ahead = Duration::from_micros(u64::try_from(ahead).unwrap_or(0));
         self.for_sound = ahead.saturating_sub(AHEAD_OF_SOUND).min(MOST_FOR_SOUND);
+    }
+
+    /// When a picture is ready to be shown, after the fastest packet with the voice of its moment has come; `None` while
+    /// no voice is heard beside it.
+    pub fn after_voice(&self) -> Option<Duration> {
+        let ready =
+            self.behind_voice?.saturating_add(i64::try_from(self.wait.as_micros()).unwrap_or(i64::MAX));
+        Some(Duration::from_micros(u64::try_from(ready).unwrap_or(0)))
     }
 
     /// When the frame of `media_time` is to be shown.
@@ -90,6 +101,11 @@ mod tests {
         assert_eq!(steady.due(Duration::from_millis(330)), Moment::from_millis(5_370));
         let mut shaky = Smooth::default();
         feed(&mut shaky, 0..200, |n| 40 + n * 7 % 40);
+        assert_eq!(shaky.after_voice(), None, "no voice is heard");
+        let mut voice = Transit::default();
+        voice.take(Moment::from_millis(5_000), Duration::ZERO);
+        shaky.hear(&voice, Duration::ZERO);
+        assert_eq!(shaky.after_voice(), Some(Duration::from_millis(40) + shaky.waits()));
         assert!((36..=39).contains(&shaky.waits().as_millis()), "{:?}", shaky.waits());
         feed(&mut shaky, 200..360, |_| 40);
         assert_eq!(shaky.waits(), Duration::ZERO, "and forgets it in five seconds");
@@ -109,6 +125,7 @@ mod tests {
         assert_eq!(smooth.waits(), Duration::from_millis(50), "110 - 30 - 30");
         smooth.hear(&voice, Duration::from_millis(20));
         assert_eq!(smooth.waits(), Duration::ZERO);
+        assert_eq!(smooth.after_voice(), Some(Duration::from_millis(10)), "30 - 20");
         smooth.hear(&voice, Duration::from_secs(9));
         assert_eq!(smooth.waits(), MOST_FOR_SOUND);
     }
