@@ -42,14 +42,64 @@ pub struct EncodedAudio {
     pub duration: Duration,
     /// Loudness of the frame.
     pub level: VoiceLevel,
-    /// The Opus packet (RFC 6716), at most 1275 bytes.
-    pub opus: Vec<u8>,
+    /// What the encoder gave.
+    pub opus: OpusPacket,
+}
+
+/// An Opus packet (RFC 6716), held in place: the sound threads make and drop one each 10 ms, and must not allocate.
+#[derive(Clone)]
+pub struct OpusPacket {
+    length: u16,
+    bytes: [u8; OpusPacket::MAX],
+}
+
+impl OpusPacket {
+    /// Longest packet that is sent (RFC 6716, 3.2.1: 1275 bytes a frame).
+    pub const MAX: usize = 1_275;
+
+    /// A packet of these bytes; `None` if they are more than [`OpusPacket::MAX`].
+    pub fn new(packet: &[u8]) -> Option<OpusPacket> {
+        let mut bytes = [0; OpusPacket::MAX];
+        bytes.get_mut(..packet.len())?.copy_from_slice(packet);
+        Some(OpusPacket { length: u16::try_from(packet.len()).ok()?, bytes })
+    }
+}
+
+impl std::ops::Deref for OpusPacket {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+impl PartialEq for OpusPacket {
+    fn eq(&self, other: &OpusPacket) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for OpusPacket {}
+
+impl std::fmt::Debug for OpusPacket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Opus of {} bytes", self.length)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Decibel;
+
+    #[test]
+    fn a_packet_holds_what_opus_makes_and_no_more() {
+        let packet = OpusPacket::new(&[7; OpusPacket::MAX]);
+        assert!(packet.is_some_and(|packet| *packet == [7; OpusPacket::MAX]));
+        assert_eq!(OpusPacket::new(b"ab").as_deref(), Some(&b"ab"[..]));
+        assert_ne!(OpusPacket::new(b"ab"), OpusPacket::new(b"a"));
+        assert_eq!(OpusPacket::new(&[0; OpusPacket::MAX + 1]), None);
+    }
 
     #[test]
     fn voice_level_covers_the_range_of_speech() {

@@ -16,7 +16,7 @@ mod pii;
 mod units;
 mod video;
 
-pub use frame::{EncodedAudio, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel};
+pub use frame::{EncodedAudio, OpusPacket, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel};
 pub use ids::{CallId, IdError, LinkId, MessageId, PeerId};
 pub use moment::Moment;
 pub use pii::Pii;

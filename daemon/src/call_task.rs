@@ -451,7 +451,7 @@ impl Driver {
                 Output::Voice(plan) => drop(self.plan.send_replace(plan)),
                 Output::Audio(received) => {
                     if let Some(sink) = &mut self.sink {
-                        sink.sound.push(received);
+                        sink.sound.push(*received);
                     }
                 }
                 Output::Video { track, frame, arrival } => self.show(track, frame, arrival).await,

@@ -1,11 +1,11 @@
 //! Opus encoding of one voice (RFC 6716), 10 or 20 ms a packet, with changes in flight.
 
-use ahoy_base::{Bitrate, SAMPLE_RATE};
+use ahoy_base::{Bitrate, OpusPacket, SAMPLE_RATE};
 
 use crate::CodecError;
 
-/// Longest packet (RFC 6716, 3.2.1: 1275 bytes a frame).
-pub const MAX_PACKET: usize = 1_275;
+/// Longest packet.
+pub const MAX_PACKET: usize = OpusPacket::MAX;
 /// The range that a voice needs and hears.
 const RATES: std::ops::RangeInclusive<u64> = 16_000..=64_000;
 /// libopus's effort, 0 to 10: 9 at 48 kbit/s measured 0.1 of PESQ better than 7 at 40, for 0.15 % of a core.

@@ -114,7 +114,7 @@ impl PlaybackCallback {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::audio) mod tests {
     use super::*;
     use crate::audio::callback::tests::guard::without_allocation;
 

@@ -7,7 +7,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::Thread;
 use std::time::Duration;
 
-use ahoy_base::{CallId, Decibel, EncodedAudio, Moment, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel};
+use ahoy_base::{
+    CallId, Decibel, EncodedAudio, Moment, OpusPacket, SAMPLE_RATE, TICK, TICK_SAMPLES, VoiceLevel,
+};
 use ahoy_codec::CodecError;
 use ahoy_codec::audio::{
     FrameLength, LevelMeter, MAX_PACKET, OpusEncoder, Resampler, VoiceProcessing, peak, rms,
@@ -351,11 +353,12 @@ impl Capture {
                 return;
             }
         };
-        let Some(opus) = packet.get(..length).filter(|opus| !opus.is_empty()) else { return };
+        let packet = packet.get(..length).filter(|opus| !opus.is_empty());
+        let Some(opus) = packet.and_then(OpusPacket::new) else { return };
         let level = VoiceLevel::from_decibel(Decibel::from_amplitude(rms(frame)));
         let media_time = self.media_time.saturating_sub(duration);
         for call in self.calls.values_mut().filter(|call| !call.muted) {
-            let frame = EncodedAudio { seq: call.seq, media_time, duration, level, opus: opus.to_vec() };
+            let frame = EncodedAudio { seq: call.seq, media_time, duration, level, opus: opus.clone() };
             call.seq += 1;
             // No room: the task is behind, and later sound matters more.
             let _ = call.out.frames.try_send(frame);
@@ -383,8 +386,9 @@ impl Capture {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::audio::callback::tests::guard::without_allocation;
     use ahoy_base::Bitrate;
-    use ahoy_codec::synthetic::Sine;
+    use ahoy_codec::synthetic::{Sine, Speech};
     use rtrb::{Producer, RingBuffer};
     use tokio::sync::{mpsc, watch};
 
@@ -499,5 +503,46 @@ mod tests {
         assert!(sent(&mut rig).len() < 120);
         speak(&mut rig, 2, 0.3);
         assert_eq!(rig.capture.levels.read().microphone_silent_ms, 0);
+    }
+
+    /// Runs `ticks` of a voice and of a speaker through the thread's work, as two calls hear it, and counts allocations.
+    fn allocations(rate: u32, voice: VoiceSettings, ticks: usize) -> usize {
+        let (mut far_in, far) = RingBuffer::new(64);
+        let mut capture = Capture::new(Arc::default(), far, Trace::off(), EPOCH).unwrap();
+        let (mut into, from) = RingBuffer::new(8_192);
+        let clock = Arc::new(DeviceClock::default());
+        clock.first_us.store(2_000, Ordering::Relaxed);
+        capture.obey(CaptureOrder::Device { ring: from, clock, rate, in_a_room: true });
+        capture.obey(CaptureOrder::Voice(voice));
+        let (_tell, plan) = watch::channel(VoicePlan::FIRST);
+        let mut heard = Vec::new();
+        for n in 0..2 {
+            let (frames, out) = mpsc::channel(8);
+            let call = CallId::from_bytes([n; 16]);
+            capture.obey(CaptureOrder::StartCall(call, VoiceOut { frames, plan: plan.clone() }));
+            heard.push(out);
+        }
+        let (mut near, mut theirs) = (Speech::new(5), Speech::new(8));
+        let mut tick = || {
+            let played: Tick = std::array::from_fn(|_| theirs.sample());
+            far_in.push(played).unwrap();
+            let samples = rate as usize / 100;
+            (0..samples).for_each(|n| into.push(near.sample() + 0.3 * played[n % 480]).unwrap());
+            capture.take();
+            heard.iter_mut().for_each(|out| while out.try_recv().is_ok() {});
+        };
+        // Buffers grow to their size, echo and noise are found, the encoder is through its first modes.
+        (0..600).for_each(|_| tick());
+        without_allocation(|| (0..ticks).for_each(|_| tick()))
+    }
+
+    #[test]
+    fn a_tick_of_the_microphone_allocates_nothing_but_inside_the_voice_processing() {
+        assert_eq!(allocations(SAMPLE_RATE, VoiceSettings::NONE, 1_000), 0);
+        assert_eq!(allocations(44_100, VoiceSettings { gain: true, ..VoiceSettings::NONE }, 1_000), 0);
+        // `sonora` makes buffers of its own: one a tick for noise, forty for echo, freed in the same tick.
+        let noise = VoiceSettings { echo: false, ..VoiceSettings::default() };
+        assert!(allocations(SAMPLE_RATE, noise, 500) <= 2 * 500);
+        assert!(allocations(SAMPLE_RATE, VoiceSettings::default(), 500) <= 90 * 500);
     }
 }

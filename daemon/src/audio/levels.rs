@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ahoy_base::{Decibel, PeerId};
 
+use super::peer_player::replace;
 use super::sound_check::SoundCheck;
 use crate::web::protocol::Levels;
 
@@ -44,10 +45,8 @@ impl SharedLevels {
         self.speaker.store(tenths(level), Relaxed);
     }
 
-    pub(super) fn set_peers(&self, levels: impl Iterator<Item = (PeerId, Decibel)>) {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.clear();
-        peers.extend(levels);
+    pub(super) fn set_peers(&self, levels: impl Iterator<Item = (PeerId, Decibel)> + Clone) {
+        replace(&mut self.peers.lock().unwrap_or_else(PoisonError::into_inner), levels);
     }
 
     pub(super) fn read(&self) -> Levels {

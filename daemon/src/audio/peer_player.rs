@@ -89,11 +89,21 @@ impl FiguresBoard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(call, peer)).copied()
     }
 
-    /// Replaces all.
-    pub(super) fn write(&self, figures: impl Iterator<Item = ((CallId, PeerId), PeerFigures)>) {
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Replaces all. Allocates only when somebody came or went.
+    pub(super) fn write(&self, figures: impl Iterator<Item = ((CallId, PeerId), PeerFigures)> + Clone) {
+        replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), figures);
+    }
+}
+
+/// Makes `board` hold exactly `entries`; allocates only where keys differ.
+pub(super) fn replace<K: Ord, V>(board: &mut BTreeMap<K, V>, entries: impl Iterator<Item = (K, V)> + Clone) {
+    let same =
+        board.len() == entries.clone().count() && entries.clone().all(|(key, _)| board.contains_key(&key));
+    if !same {
         board.clear();
-        board.extend(figures);
+    }
+    for (key, value) in entries {
+        board.insert(key, value);
     }
 }
 
@@ -246,7 +256,7 @@ fn samples(time: Duration) -> usize {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use ahoy_base::TICK;
+    use ahoy_base::{OpusPacket, TICK};
     use ahoy_codec::audio::{MAX_PACKET, OpusEncoder, rms};
     use ahoy_codec::synthetic::Sine;
 
@@ -265,7 +275,7 @@ mod tests {
                         media_time: Duration::from_millis(n * 10),
                         duration: TICK,
                         level: VoiceLevel::new(9),
-                        opus: packet[..length].to_vec(),
+                        opus: OpusPacket::new(&packet[..length]).unwrap(),
                     },
                     copy: false,
                 }
@@ -321,7 +331,7 @@ mod tests {
     #[test]
     fn garbage_from_the_peer_is_silence_and_counted() {
         let mut all = packets(20, |_| 5);
-        all.iter_mut().for_each(|p| p.frame.opus = vec![0xff; 7]);
+        all.iter_mut().for_each(|p| p.frame.opus = OpusPacket::new(&[0xff; 7]).unwrap());
         let (heard, figures) = play(all, 1_600);
         assert!(rms(&heard) < 0.01 && figures.broken == 20, "{figures:?}");
     }

@@ -391,6 +391,12 @@ fn add_tone(player: &mut Option<TonePlayer>, gain: f32, block: &mut [f32; TICK_S
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::audio::callback::tests::guard::without_allocation;
+    use crate::audio::peer_player::pair;
+    use ahoy_base::{EncodedAudio, OpusPacket, TICK, VoiceLevel};
+    use ahoy_codec::audio::{MAX_PACKET, OpusEncoder, rms};
+    use ahoy_codec::synthetic::Speech;
+    use ahoy_net_core::receive::ReceivedAudio;
 
     fn out() -> Out {
         Out {
@@ -465,5 +471,83 @@ mod tests {
         assert_eq!(out.taken_at(Moment::from_millis(106)), Moment::from_millis(110));
         (0..480).for_each(|_| out.ring.push(0.0).unwrap());
         assert_eq!(out.taken_at(Moment::from_millis(106)), Moment::from_millis(120));
+    }
+
+    /// A second voice beside the first, as packets of 10 ms that come `late(n)` ms after they were said.
+    fn voice(seed: u32, n: u64, late: impl Fn(u64) -> u64) -> Vec<ReceivedAudio> {
+        let (mut encoder, mut speech) = (OpusEncoder::new().unwrap(), Speech::new(seed));
+        let mut packet = [0; MAX_PACKET];
+        let packets = (0..n).filter_map(|n| {
+            let frame: Tick = std::array::from_fn(|_| speech.sample());
+            let length = encoder.encode(&frame, &mut packet).unwrap();
+            let opus = OpusPacket::new(&packet[..length]).filter(|opus| !opus.is_empty())?;
+            let level = VoiceLevel::from_decibel(Decibel::from_amplitude(rms(&frame)));
+            let media_time = Duration::from_millis(n * 10);
+            let frame = EncodedAudio { seq: n, media_time, duration: TICK, level, opus };
+            Some(ReceivedAudio {
+                arrival: Moment::from_millis(1_000 + n * 10 + late(n)),
+                frame,
+                copy: n % 7 == 0,
+            })
+        });
+        let mut packets: Vec<_> = packets.filter(|packet| packet.frame.seq % 31 != 0).collect();
+        packets.sort_by_key(|packet| packet.arrival);
+        packets
+    }
+
+    #[test]
+    fn a_tick_of_the_speaker_allocates_nothing_whatever_the_network_does() {
+        let (far, mut taken) = rtrb::RingBuffer::new(4);
+        let (events, _news) = mpsc::channel(4);
+        let mut playback = Playback {
+            out: None,
+            peers: BTreeMap::new(),
+            taps: BTreeMap::new(),
+            tone: None,
+            test: None,
+            volume: 1.0,
+            meter: LevelMeter::default(),
+            ticks: 0,
+            levels: Arc::default(),
+            far,
+            figures: FiguresBoard::default(),
+            events,
+            trace: Trace::off(),
+            sounding: Arc::default(),
+        };
+        let mut resampler = Resampler::from_48k(44_100).unwrap();
+        // One comes evenly, the other with 40 ms of jitter; both lose a packet in 31.
+        let mut ways = Vec::new();
+        for (n, jitter) in [(1u8, 1u64), (2, 40)] {
+            let (sink, source) = pair();
+            let peer = PeerId::from_public_key([n; 32]);
+            playback.obey(PlaybackOrder::AddPeer(CallId::from_bytes([n; 16]), peer, source));
+            ways.push((sink, voice(n.into(), 1_500, |n| n * 7_919 % jitter).into_iter().peekable()));
+        }
+        let mut at = Moment::from_millis(1_000);
+        let mut tick = |count: bool| {
+            for (sink, packets) in &mut ways {
+                while let Some(packet) = packets.next_if(|packet| packet.arrival <= at) {
+                    sink.push(packet);
+                }
+            }
+            let mut block = [0.0; TICK_SAMPLES];
+            let mut work = || {
+                playback.make(at, at, &mut block);
+                resampler.push(&block, |samples| assert!(samples.len() < 480));
+            };
+            let n = if count {
+                without_allocation(work)
+            } else {
+                work();
+                0
+            };
+            while taken.pop().is_ok() {}
+            at = at + TICK;
+            n
+        };
+        (0..400).for_each(|_| _ = tick(false));
+        let allocated: usize = (0..1_000).map(|_| tick(true)).sum();
+        assert_eq!(allocated, 0);
     }
 }

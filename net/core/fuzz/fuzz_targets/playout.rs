@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ahoy_base::{EncodedAudio, Moment, TICK, VoiceLevel};
+use ahoy_base::{EncodedAudio, Moment, OpusPacket, TICK, VoiceLevel};
 use ahoy_net_core::receive::{Playout, Pull, ReceivedAudio};
 use libfuzzer_sys::fuzz_target;
 
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
             media_time: Duration::from_millis(number(5..8)),
             duration: TICK.saturating_mul(u32::from(piece[8] >> 4)),
             level: VoiceLevel::new(piece[8] & 15),
-            opus: vec![0],
+            opus: OpusPacket::new(&[0]).expect("one byte"),
         };
         playout.insert(ReceivedAudio { arrival, frame, copy: piece[0] & 1 == 1 });
         let ahead = Duration::from_millis(u64::from(piece[8]));

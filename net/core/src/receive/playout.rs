@@ -12,7 +12,7 @@
 //! played faster or slower where that gains nearly a whole tick. Sound that waits decoded only adds delay, so that pauses also end on
 //! the tick.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use ahoy_base::{EncodedAudio, Moment, TICK, VoiceLevel};
@@ -54,6 +54,7 @@ const PICTURES_STEP: Duration = Duration::from_micros(200);
 const MAX_GIVEN_UP: usize = 64;
 
 /// What to play next.
+#[expect(clippy::large_enum_variant, reason = "made on the playback thread, which allocates nothing")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
     /// Decode this.
@@ -145,8 +146,8 @@ pub struct Playout {
     /// What comes after the last frame that was played.
     expected: Option<Expected>,
     newest: Option<u64>,
-    /// Frames whose turn passed without them.
-    given_up: BTreeSet<u64>,
+    /// Frames whose turn passed without them, in order.
+    given_up: VecDeque<u64>,
     /// Added to what arrivals ask for: what the unsteadiness of our own sound card costs shows only here.
     margin: Duration,
     /// Added for pictures that are later than their sound; on its way to the second.
@@ -181,7 +182,7 @@ impl Playout {
             waiting: BTreeMap::new(),
             expected: None,
             newest: None,
-            given_up: BTreeSet::new(),
+            given_up: VecDeque::with_capacity(MAX_GIVEN_UP),
             margin: Duration::ZERO,
             for_pictures: Duration::ZERO,
             pictures_want: Duration::ZERO,
@@ -194,7 +195,8 @@ impl Playout {
     pub fn insert(&mut self, received: ReceivedAudio) {
         let ReceivedAudio { arrival, frame, copy } = received;
         let passed = self.expected.is_some_and(|expected| frame.seq < expected.seq);
-        let late = passed && self.given_up.remove(&frame.seq);
+        let given_up = passed.then(|| self.given_up.binary_search(&frame.seq).ok()).flatten();
+        let late = given_up.and_then(|place| self.given_up.remove(place)).is_some();
         if self.waiting.contains_key(&frame.seq) || (passed && !late) {
             self.stats.duplicates += 1;
             return;
@@ -371,9 +373,11 @@ impl Playout {
         let n_lost = frame.seq.saturating_sub(expected.seq);
         let lost = lost_time(n_lost, frame.duration).min(gap);
         self.stats.lost += ticks(lost);
-        self.given_up.extend((expected.seq..frame.seq).rev().take(MAX_GIVEN_UP));
-        while self.given_up.len() > MAX_GIVEN_UP {
-            self.given_up.pop_first();
+        for seq in expected.seq.max(frame.seq.saturating_sub(MAX_GIVEN_UP as u64))..frame.seq {
+            if self.given_up.len() >= MAX_GIVEN_UP {
+                self.given_up.pop_front();
+            }
+            self.given_up.push_back(seq);
         }
         let for_lost = expected.made_up.min(lost);
         let for_quiet = (expected.made_up - for_lost).min(gap - lost);
@@ -416,7 +420,9 @@ fn ticks(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use ahoy_base::OpusPacket;
 
     /// A link and a player, in steps of 10 ms of simulated time. Frames of 10 ms.
     struct Sim {
@@ -489,7 +495,7 @@ mod tests {
                 duration: TICK,
                 // Speech and pauses of a second each.
                 level: VoiceLevel::new(if (media / 100).is_multiple_of(2) { 9 } else { 1 }),
-                opus: vec![7],
+                opus: OpusPacket::new(&[7]).unwrap(),
             },
             copy,
         }

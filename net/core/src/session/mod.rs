@@ -27,8 +27,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ahoy_base::{
-    CallId, EncodedAudio, EncodedVideo, LinkId, Moment, PeerId, VideoPlan, VideoRequest, VideoSize,
-    VideoTrack,
+    CallId, EncodedAudio, EncodedVideo, LinkId, Moment, OpusPacket, PeerId, VideoPlan, VideoRequest,
+    VideoSize, VideoTrack,
 };
 
 use crate::path::packet::{PACKET, TAG};
@@ -103,6 +103,10 @@ pub enum Exposure {
 }
 
 /// Something happened.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "passed once, never kept; the packet comes from a thread that allocates nothing"
+)]
 #[derive(Debug)]
 pub enum Input<'a> {
     /// A `Signal::Handshake` of the peer.
@@ -242,7 +246,7 @@ pub enum Output {
         datagram: Vec<u8>,
     },
     /// The peer's sound, for the playout.
-    Audio(ReceivedAudio),
+    Audio(Box<ReceivedAudio>),
     /// How the microphone is to be encoded from here on.
     Voice(VoicePlan),
     /// A frame of the peer, to be seen now. Only what can be decoded, in order.
@@ -667,8 +671,10 @@ impl Session {
         self.stats.audio_received += 1;
         let mut next = (opened.number, media_time);
         let mut hand_over = |seq, media_time, duration, opus: &[u8], copy| {
-            let frame = EncodedAudio { seq, media_time, duration, level: header.level, opus: opus.to_vec() };
-            self.outputs.push_back(Output::Audio(ReceivedAudio { arrival: now, frame, copy }));
+            // Never too long: a datagram is not.
+            let Some(opus) = OpusPacket::new(opus) else { return };
+            let frame = EncodedAudio { seq, media_time, duration, level: header.level, opus };
+            self.outputs.push_back(Output::Audio(Box::new(ReceivedAudio { arrival: now, frame, copy })));
         };
         hand_over(opened.number, media_time, duration, frame, false);
         for copy in older {

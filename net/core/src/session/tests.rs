@@ -224,7 +224,7 @@ impl Pair {
             media_time: Duration::from_millis(20 * seq),
             duration: Duration::from_millis(20),
             level: ahoy_base::VoiceLevel::new(9),
-            opus: opus(seq),
+            opus: ahoy_base::OpusPacket::new(&opus(seq)).unwrap(),
         };
         self.input(who, Input::Audio(frame));
     }
@@ -266,7 +266,7 @@ fn two_devices_secure_link_and_hear_each_other() {
     for heard in &pair.heard {
         assert_eq!(heard.len(), 50);
         assert_eq!((heard[49].seq, heard[49].media_time), (49, Duration::from_millis(980)));
-        assert_eq!(heard[49].opus, b"hopus packet number 49");
+        assert_eq!(*heard[49].opus, *b"hopus packet number 49");
     }
     let (a, b) = (pair.sessions[0].info(), pair.sessions[1].info());
     assert_eq!((a.words.len(), &a), (4, &b));

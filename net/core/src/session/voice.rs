@@ -92,7 +92,7 @@ impl Voice {
     pub(super) fn keep(&mut self, frame: &EncodedAudio, number: u64) {
         self.kept.truncate(MAX_OLDER - 1);
         let end = frame.media_time.saturating_add(frame.duration);
-        self.kept.push_front(Kept { number, end, opus: frame.opus.clone() });
+        self.kept.push_front(Kept { number, end, opus: frame.opus.to_vec() });
     }
 
     /// Plans the second sendings of a datagram that went out at `now`.
@@ -141,7 +141,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::transport::Loss;
-    use ahoy_base::{Bitrate, TICK, VoiceLevel};
+    use ahoy_base::{Bitrate, OpusPacket, TICK, VoiceLevel};
 
     fn weather(share: f32) -> Weather {
         Weather { loss: Loss { share, burst: 1.0, known: 1_000 }, budget: Bitrate::kbps(2_000) }
@@ -154,7 +154,7 @@ mod tests {
             duration: TICK,
             level: VoiceLevel::default(),
             // CELT, 10 ms (RFC 6716, 3.1).
-            opus: vec![18 << 3, byte],
+            opus: OpusPacket::new(&[18 << 3, byte]).unwrap(),
         }
     }
 
@@ -182,7 +182,7 @@ mod tests {
         voice.follow(Moment::ZERO, weather(0.3));
         assert!(voice.older(&frame(0, 0), 7).is_empty());
         voice.keep(&frame(0, 1), 7);
-        assert_eq!(voice.older(&frame(10, 0), 8), [frame(0, 1).opus]);
+        assert_eq!(voice.older(&frame(10, 0), 8), [frame(0, 1).opus.to_vec()]);
         assert!(voice.older(&frame(20, 0), 8).is_empty(), "a pause lies between");
         assert!(voice.older(&frame(10, 0), 9).is_empty(), "one was never sealed");
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ahoy_base::{
-    CallId, EncodedAudio, EncodedVideo, LinkId, Moment, PeerId, TICK, VideoCodec, VideoPlan, VideoRequest,
-    VideoSize, VideoTrack, VoiceLevel,
+    CallId, EncodedAudio, EncodedVideo, LinkId, Moment, OpusPacket, PeerId, TICK, VideoCodec, VideoPlan,
+    VideoRequest, VideoSize, VideoTrack, VoiceLevel,
 };
 use ahoy_net_core::session::{
     Exposure, Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig,
@@ -208,7 +208,7 @@ impl PictureCall {
                     duration: TICK,
                     level: VoiceLevel::new(9),
                     // CELT, 10 ms (RFC 6716, 3.1), 48 kbit/s.
-                    opus: [vec![18 << 3], vec![0; 59]].concat(),
+                    opus: OpusPacket::new(&[vec![18 << 3], vec![0; 59]].concat()).unwrap(),
                 };
                 self.sessions[who].handle(now, Input::Audio(frame));
                 self.drain(who);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, PeerId, TICK, VoiceLevel};
+use ahoy_base::{CallId, EncodedAudio, LinkId, Moment, OpusPacket, PeerId, TICK, VoiceLevel};
 use ahoy_net_core::receive::{Playout, PlayoutStats, Pull, Step, Tempo};
 use ahoy_net_core::session::{
     Exposure, Input, LinkSide, LocalIdentity, NewLink, Output, PathKind, Role, Session, SessionConfig,
@@ -359,7 +359,7 @@ impl VoiceCall {
                 media_time: TICK * (end.ticks as u32) - duration,
                 duration,
                 level: VoiceLevel::new(if end.speech > 0 { 9 } else { 1 }),
-                opus,
+                opus: OpusPacket::new(&opus).unwrap(),
             };
             end.session.handle(now, Input::Audio(frame));
             end.seq += 1;
@@ -386,7 +386,7 @@ impl VoiceCall {
                 Output::Audio(received) => {
                     let seq = received.frame.seq;
                     self.ends[who].heard.arrivals.entry(seq).or_insert(received.arrival);
-                    self.ends[who].playout.insert(received);
+                    self.ends[who].playout.insert(*received);
                 }
                 Output::Voice(plan) => self.ends[who].plan = plan,
                 Output::Wake { at, .. } => {
