@@ -131,3 +131,32 @@ fn a_link_that_narrows_freezes_for_a_moment_at_most() {
         assert!(after.fps > 29.0 && after.kbps > before.kbps * 0.85, "seed {seed}: {before:?} {after:?}");
     }
 }
+
+#[test]
+fn ten_minutes_of_changing_links_leave_no_delay_and_no_memory_behind() {
+    let mut call = PictureCall::new(11, Path::good(3_000.0, 20));
+    call.camera(true);
+    call.run(SECOND(10));
+    let fresh = look(&call.seen, call.now() - SECOND(6), call.now());
+    let kept =
+        |call: &PictureCall| call.sessions.each_ref().map(ahoy_net_core::session::Session::picture_bytes);
+    let mut most = [0; 2];
+    for minute in 0..10u64 {
+        for (kbps, loss, jitter) in
+            [(3_000.0, 0.0, 0), (600.0, 0.02, 0), (1_500.0, 0.1, 10), (3_000.0, 0.0, 20)]
+        {
+            let path = &mut call.links[0].path;
+            (path.rate, path.loss, path.jitter) = (kbps * 1e3, loss, Duration::from_millis(jitter));
+            call.run(SECOND(15));
+            most = [most[0].max(kept(&call)[0]), most[1].max(kept(&call)[1])];
+        }
+        let seen = look(&call.seen, call.now() - SECOND(60), call.now());
+        assert!(seen.fps > 26.0 && seen.frozen_ms < 3_000.0, "minute {minute}: {seen:?}");
+    }
+    (call.links[0].path.loss, call.links[0].path.jitter) = (0.0, Duration::ZERO);
+    call.run(SECOND(20));
+    let last = look(&call.seen, call.now() - SECOND(6), call.now());
+    assert!(last.median < fresh.median + 15.0, "{last:?} after {fresh:?}");
+    // Frames sent are kept for 1.2 s, those that wait are a second of 2 Mbit/s.
+    assert!(most[0] < 1_600_000 && most[1] < 400_000, "{most:?} bytes");
+}
