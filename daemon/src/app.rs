@@ -587,6 +587,7 @@ impl Desk {
             table: reached.table,
             proxy,
             mapping: reached.mapping,
+            nat: reached.nat,
         }
     }
 

@@ -431,7 +431,7 @@ impl Driver {
                 Output::Tag(tag) => self.net.route(tag, self.packets.clone()),
                 Output::Packet { to, bytes } => self.net.send_packet(to, &bytes),
                 Output::Welcome(address) => self.net.welcome(address),
-                Output::SeenAs(address) => self.net.seen_as(address),
+                Output::SeenAs(by, seen) => self.net.seen_as(by, seen),
                 Output::UseRelay(offer) if self.relays.len() < MAX_RELAYS => self.bind(offer),
                 Output::UseRelay(_) => {}
                 Output::BindRelays => self.net.bind_relays_again(),

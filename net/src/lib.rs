@@ -385,9 +385,9 @@ impl Net {
         self.media.port().welcome(address);
     }
 
-    /// Somebody sees our media port at `address`; it counts among our addresses for a minute.
-    pub fn seen_as(&self, address: SocketAddr) {
-        self.media.seen_as(address);
+    /// Somebody at `by` sees our media port at `address`; it counts among our addresses for a minute.
+    pub fn seen_as(&self, by: SocketAddr, address: SocketAddr) {
+        self.media.seen_as(by, address);
     }
 
     /// Counters of the media port.
@@ -419,8 +419,8 @@ impl Net {
     /// When the relay does not answer within 3 s.
     pub async fn bind_relay(&self, offer: RelayOffer) -> Result<RelayPath, RelayError> {
         let path = relay::bind(self.media.port().clone(), offer, self.changed.subscribe()).await?;
-        if let Some(seen) = path.seen() {
-            self.media.seen_as(seen);
+        if let (Some(relay), Some(seen)) = (self.media.port().relay_of(path.address()), path.seen()) {
+            self.media.seen_as(relay, seen);
         }
         Ok(path)
     }

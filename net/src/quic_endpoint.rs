@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ahoy_base::{LinkId, Moment, PeerId};
 use ahoy_net_core::mapping::{Port, Transport};
+use ahoy_net_core::path::nat::{self, Observed};
 use ahoy_net_core::session::{LinkSide, PathKind};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{AckFrequencyConfig, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
@@ -68,6 +69,8 @@ struct Shared {
     port: Arc<UdpPort>,
     /// Where others see us, and until when that is believed.
     seen: Mutex<BTreeMap<SocketAddr, Moment>>,
+    /// What that says of the NAT before us.
+    observed: Mutex<Observed>,
     /// Where a gateway passes on to us.
     mapped: Mutex<Vec<SocketAddr>>,
     armed: Mutex<BTreeMap<PeerId, usize>>,
@@ -107,6 +110,7 @@ impl Media {
             endpoint,
             port,
             seen: Mutex::default(),
+            observed: Mutex::default(),
             mapped: Mutex::default(),
             armed: Mutex::default(),
             hidden: Mutex::default(),
@@ -204,6 +208,19 @@ impl Media {
     /// Where others may reach our sockets: the machine's addresses, best first, then those that a gateway passes on to us, then
     /// those that others see.
     pub(crate) fn candidates(&self) -> Vec<SocketAddr> {
+        let mut all = self.own();
+        let mapped = self.shared.mapped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.extend(mapped);
+        let now = self.now();
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, until| now < *until);
+        let others = seen.keys().filter(|a| !all.contains(a)).copied().collect::<Vec<_>>();
+        all.extend(others);
+        all
+    }
+
+    /// Our sockets at the addresses that the machine knows of itself, best first.
+    fn own(&self) -> Vec<SocketAddr> {
         let mut all = Vec::new();
         for local in self.shared.port.bound() {
             if !local.ip().is_unspecified() {
@@ -218,13 +235,6 @@ impl Media {
         if all.iter().any(|a| !a.ip().is_loopback()) {
             all.retain(|a| !a.ip().is_loopback());
         }
-        let mapped = self.shared.mapped.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        all.extend(mapped);
-        let now = self.now();
-        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, until| now < *until);
-        let others = seen.keys().filter(|a| !all.contains(a)).copied().collect::<Vec<_>>();
-        all.extend(others);
         all
     }
 
@@ -243,9 +253,13 @@ impl Media {
             mapped.iter().filter_map(ours).collect();
     }
 
-    /// Somebody sees our port at `address`.
-    pub(crate) fn seen_as(&self, address: SocketAddr) {
+    /// Somebody at `by` sees our port at `address`.
+    pub(crate) fn seen_as(&self, by: SocketAddr, address: SocketAddr) {
         let until = self.now() + SEEN_FOR;
+        let own = self.own();
+        let mut observed = self.shared.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        observed.note(self.now(), by, address, &own);
+        drop(observed);
         let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < MAX_SEEN || seen.contains_key(&address) {
             seen.insert(address, until);
@@ -254,7 +268,13 @@ impl Media {
 
     /// After a change of network nobody sees us where we were seen.
     pub(crate) fn forget_seen(&self) {
+        self.shared.observed.lock().unwrap_or_else(PoisonError::into_inner).forget();
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// How a NAT before us maps our port, as far as those who saw us tell.
+    pub(crate) fn nat(&self) -> nat::Mapping {
+        self.shared.observed.lock().unwrap_or_else(PoisonError::into_inner).mapping()
     }
 
     /// The UDP port below QUIC.

@@ -1,6 +1,7 @@
 //! How far this device reaches and is reached: what it is told about that, and what it tells.
 
 use ahoy_net_core::mapping::Standing;
+use ahoy_net_core::path::nat;
 use libp2p::Multiaddr;
 
 use crate::door::{Proxy, ProxyTrouble};
@@ -68,6 +69,8 @@ pub struct Reached {
     pub serves: bool,
     /// What is known of the gateway that could pass our ports on.
     pub mapping: Standing,
+    /// How a NAT before it maps ports.
+    pub nat: nat::Mapping,
     /// What the proxy did at the last try, if not what it should.
     pub proxy: Option<ProxyTrouble>,
 }

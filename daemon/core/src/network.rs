@@ -1,6 +1,7 @@
 //! What can be wrong between this device and the others, as data: each way a network can be broken, its words and its mend.
 
 use ahoy_net_core::mapping::{Protocol, Standing};
+use ahoy_net_core::path::nat;
 
 use crate::end::{EndReason, Failure};
 use crate::words::Words;
@@ -24,6 +25,8 @@ pub struct Network {
     pub proxy: Option<ProxyFault>,
     /// What is known of the router that could pass calls on.
     pub mapping: Standing,
+    /// How a NAT maps ports, as those tell who saw this device.
+    pub nat: nat::Mapping,
 }
 
 /// What a proxy did instead of opening a tunnel.
@@ -65,6 +68,12 @@ pub enum Fact {
     RouterBehindAnother,
     /// It does not.
     RouterRefuses,
+    /// There is no NAT.
+    NoNat,
+    /// Everybody sees one port.
+    OnePortForAll,
+    /// Each sees another.
+    PortForEach,
 }
 
 /// Whether a call can be had at all.
@@ -135,6 +144,12 @@ impl Network {
             Standing::Refuses => facts.push(Fact::RouterRefuses),
             Standing::Off | Standing::NoGateway | Standing::Asking => {}
         }
+        match self.nat {
+            nat::Mapping::Unknown => {}
+            nat::Mapping::Own => facts.push(Fact::NoNat),
+            nat::Mapping::EndpointIndependent => facts.push(Fact::OnePortForAll),
+            nat::Mapping::AddressDependent => facts.push(Fact::PortForEach),
+        }
         facts
     }
 }
@@ -144,6 +159,7 @@ impl Fact {
     pub const fn code(self) -> &'static str {
         match self {
             Fact::RouterMaps(_) | Fact::RouterBehindAnother | Fact::RouterRefuses => "router",
+            Fact::NoNat | Fact::OnePortForAll | Fact::PortForEach => "nat",
         }
     }
 
@@ -151,6 +167,7 @@ impl Fact {
     pub const fn title(self) -> &'static str {
         match self {
             Fact::RouterMaps(_) | Fact::RouterBehindAnother | Fact::RouterRefuses => "Router",
+            Fact::NoNat | Fact::OnePortForAll | Fact::PortForEach => "Way out",
         }
     }
 
@@ -172,6 +189,26 @@ impl Fact {
                 "It passes no calls on by itself. Most calls are direct all the same.".to_owned(),
                 Some(
                     "Nothing must be done. For more direct calls switch on PCP, NAT-PMP or UPnP in the router's settings.",
+                ),
+            ),
+            Fact::NoNat => (
+                "Others see this computer at its own address: nothing stands between it and the internet that keeps calls from being direct."
+                    .to_owned(),
+                None,
+            ),
+            Fact::OnePortForAll => (
+                "Everybody sees this computer at the same port (endpoint-independent mapping, RFC 4787): calls are direct, except with some \
+                 people whose router gives each conversation a port of its own."
+                    .to_owned(),
+                None,
+            ),
+            Fact::PortForEach => (
+                "The router gives each conversation a port of its own (address-dependent mapping, “symmetric NAT”): with people whose router \
+                 does the same, or lets in only whom they have written to, calls go through a relay."
+                    .to_owned(),
+                Some(
+                    "Nothing must be done if calls connect. For direct calls switch on PCP, NAT-PMP or UPnP in the router, or use another network: \
+                     mobile networks and offices often have such routers.",
                 ),
             ),
         }
@@ -273,6 +310,7 @@ mod tests {
         table: 5,
         proxy: None,
         mapping: Standing::Off,
+        nat: nat::Mapping::Unknown,
     };
 
     #[test]
@@ -303,6 +341,15 @@ mod tests {
             let network = Network { mapping, straight, ..hidden };
             assert_eq!(network.facts(), facts, "{network:?}");
             assert_eq!(network.faults().iter().map(|f| f.code()).collect::<Vec<_>>(), faults, "{network:?}");
+        }
+        for (nat, fact) in [
+            (nat::Mapping::Own, Fact::NoNat),
+            (nat::Mapping::EndpointIndependent, Fact::OnePortForAll),
+            (nat::Mapping::AddressDependent, Fact::PortForEach),
+        ] {
+            assert_eq!(Network { nat, ..GOOD }.facts(), [fact]);
+            assert_eq!(fact.code(), "nat");
+            assert_eq!(Network { nat, ..GOOD }.faults(), [], "it keeps nobody from calling");
         }
         assert!(Fact::RouterMaps(Protocol::NatPmp).words().0.contains("NAT-PMP"));
     }

@@ -145,6 +145,7 @@ impl Driver {
             table: self.parts.table.neighbours(),
             serves: self.role.is_asked_for() || self.role != crate::RelayRole::Off && !self.public.is_empty(),
             mapping: self.mapped.standing,
+            nat: self.parts.media.nat(),
             proxy: self.parts.door.proxy_trouble(),
         };
         if self.told != Some(reached) {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { introduce, startDaemon, until } from './daemon.mjs'
-import { Lab, SITES, directIsPossible, within } from './lab.mjs'
+import { BOXES, Lab, SITES, directIsPossible, within } from './lab.mjs'
 import { isHeard, samples } from './sound.mjs'
 
 /** Daemons of one cell, each in its namespace, with folders of their own. */
@@ -139,9 +139,26 @@ export async function pair(one, other, prefix) {
     const { dialled, answered } = await talk(ann, bob)
     const first = [ann, bob].map((daemon) => daemon.events().find((each) => each.event === 'path')?.kind)
     await settles(ann, bob, kind)
+    // In a direct call the relay and the other saw each of them.
+    if (kind === 'direct') await Promise.all([knowsItsNat(ann, one), knowsItsNat(bob, other)])
     return { one, other, kind, first: first.join('/'), dialled, answered }
   } finally {
     await cell.down()
+  }
+}
+
+/** Waits until a daemon says of its NAT what it is. */
+async function knowsItsNat(daemon, site) {
+  const boxes = SITES[site].map((box) => BOXES[box][0])
+  const expected = boxes.length === 0 ? 'at its own address' : boxes.every((depends) => depends === 'nothing') ? 'endpoint-independent' : 'address-dependent'
+  let said
+  try {
+    await until('the NAT is known', async () => {
+      said = (await daemon.json('doctor', '--no-call')).find((check) => check.id === 'nat')?.text
+      return said?.includes(expected)
+    }, 10)
+  } catch {
+    throw new Error(`of a NAT of ${site} it says: ${said}`)
   }
 }
 

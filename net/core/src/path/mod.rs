@@ -6,6 +6,7 @@
 //! What a NAT lets through is decided by what went out before (RFC 4787), so rounds of both sides must overlap: whoever
 //! starts one tells the other.
 
+pub mod nat;
 pub mod packet;
 pub mod relay;
 #[cfg(test)]
@@ -95,8 +96,8 @@ pub enum PathOutput {
     Welcome(SocketAddr),
     /// Tell the peer that a round begins.
     Round,
-    /// The peer sees us at that address.
-    SeenAs(SocketAddr),
+    /// The peer, at the first address, sees us at the second.
+    SeenAs(SocketAddr, SocketAddr),
 }
 
 #[derive(Debug)]
@@ -110,6 +111,8 @@ struct Remote {
     proven: Option<(Moment, Duration)>,
     dialled_at: Option<Moment>,
     welcomed_at: Option<Moment>,
+    /// Where it sees us.
+    sees_us_at: Option<SocketAddr>,
 }
 
 impl Remote {
@@ -143,7 +146,6 @@ pub struct Agent {
     first_link_at: Option<Moment>,
     /// When a second link is thought of.
     second_at: Moment,
-    seen_as: Option<SocketAddr>,
     /// The peer is met through relays alone: it learns no address of ours.
     relays_alone: bool,
     outputs: VecDeque<PathOutput>,
@@ -165,7 +167,6 @@ impl Agent {
             paced_until: Moment::ZERO,
             first_link_at: None,
             second_at: NEVER,
-            seen_as: None,
             relays_alone: false,
             outputs: VecDeque::new(),
         }
@@ -206,7 +207,7 @@ impl Agent {
             self.remotes.retain(|remote| is_relayed(remote.address));
             self.outputs.retain(|output| match output {
                 PathOutput::Send(to, _) | PathOutput::Dial(to) | PathOutput::Welcome(to) => is_relayed(*to),
-                PathOutput::SeenAs(_) | PathOutput::Round => true,
+                PathOutput::SeenAs(..) | PathOutput::Round => true,
             });
         }
     }
@@ -304,11 +305,11 @@ impl Agent {
         let Some((_, asked_at)) = remote.asked.iter().find(|(n, _)| *n == packet.number) else { return };
         remote.proven = Some((now, now.since(*asked_at)));
         remote.step = TRIES.len();
-        self.welcome(now, from);
-        if !is_relayed(from) && packet.seen.is_some() && packet.seen != self.seen_as {
-            self.seen_as = packet.seen;
-            self.outputs.extend(packet.seen.map(PathOutput::SeenAs));
+        if !is_relayed(from) && packet.seen.is_some() && packet.seen != remote.sees_us_at {
+            remote.sees_us_at = packet.seen;
+            self.outputs.extend(packet.seen.map(|seen| PathOutput::SeenAs(from, seen)));
         }
+        self.welcome(now, from);
     }
 
     fn welcome(&mut self, now: Moment, from: SocketAddr) {
@@ -336,6 +337,7 @@ impl Agent {
             proven: None,
             dialled_at: None,
             welcomed_at: None,
+            sees_us_at: None,
         });
         self.remotes.sort_by_key(|r| rank(r.address));
     }

@@ -310,7 +310,7 @@ impl World {
                     PathOutput::Dial(to) => self.send(who, to, Air::Dial),
                     PathOutput::Welcome(from) => _ = self.sides[who].welcomed.insert(from),
                     PathOutput::Round => self.rounds.push((self.now + 2 * ONE_WAY, 1 - who)),
-                    PathOutput::SeenAs(_) => {}
+                    PathOutput::SeenAs(..) => {}
                 }
             }
         }

@@ -218,8 +218,8 @@ pub enum Output {
     },
     /// The peer is at that address: take links from there.
     Welcome(SocketAddr),
-    /// The peer sees us at that address.
-    SeenAs(SocketAddr),
+    /// The peer, at the first address, sees us at the second.
+    SeenAs(SocketAddr, SocketAddr),
     /// Bind this end of a splice.
     UseRelay(RelayOffer),
     /// Bind all ends again, at once.
@@ -817,7 +817,7 @@ impl Session {
                 PathOutput::Send(to, bytes) => self.outputs.push_back(Output::Packet { to, bytes }),
                 PathOutput::Dial(address) => self.outputs.push_back(Output::Dial(address)),
                 PathOutput::Welcome(address) => self.outputs.push_back(Output::Welcome(address)),
-                PathOutput::SeenAs(address) => self.outputs.push_back(Output::SeenAs(address)),
+                PathOutput::SeenAs(by, seen) => self.outputs.push_back(Output::SeenAs(by, seen)),
                 PathOutput::Round => {
                     self.send_everywhere(now, &Control { round: true, ..Control::default() })
                 }

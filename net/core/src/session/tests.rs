@@ -130,7 +130,7 @@ impl Pair {
                     }
                 }
                 Output::Welcome(from) => self.welcomed.push((who, from)),
-                Output::Tag(_) | Output::SeenAs(_) | Output::BindRelays => {}
+                Output::Tag(_) | Output::SeenAs(..) | Output::BindRelays => {}
                 Output::UseRelay(offer) => self.offered[who].push(offer),
                 Output::Dial(address) => {
                     assert_eq!((who, address), (0, host(1)), "the initiator dials what answered");
