@@ -1,6 +1,6 @@
 //! Drives one `Session`: one input, drain to `Wake`, wait. The law of the shell, and nothing else: no policy here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,6 +11,7 @@ use ahoy_base::{
     VideoTrack,
 };
 use ahoy_net::{LentSplice, Link, Net, PathKind, PathPacket, RelayPath};
+use ahoy_net_core::receive::ReceivedAudio;
 use ahoy_net_core::receive::wait_for_pictures;
 use ahoy_net_core::session::{
     Exposure, Input, NewLink, Output, RelayOffer, Role, Session, SessionConfig, SessionEvent, SessionInfo,
@@ -30,6 +31,11 @@ use crate::video::{ShownVideo, VideoOut};
 const MAX_INPUTS: usize = 64;
 /// Encoded frames between microphone and seal: 80 ms. More would be delay, so older ones are dropped by the sender.
 const MAX_FRAMES: usize = 8;
+/// Frames that came before there was somewhere to play them, and how old they may be: the two sides of a call get into it a few
+/// milliseconds apart. Older ones are not for this person's ears.
+const MAX_EARLY: usize = 8;
+/// See [`MAX_EARLY`].
+const EARLY: Duration = Duration::from_millis(50);
 /// Datagrams between socket and seal; a burst of 1 Mbit/s for a second, then the network's own loss rules apply.
 const MAX_DATAGRAMS: usize = 128;
 /// Encoded pictures between encoder and seal: while one waits the next is not encoded, so none gets old here.
@@ -146,6 +152,7 @@ impl CallTask {
             link_events: link_events_out,
             events,
             sink: None,
+            early: VecDeque::new(),
             pictures: BTreeMap::new(),
             demands: BTreeMap::new(),
             seen: BTreeSet::new(),
@@ -228,6 +235,8 @@ struct Driver {
     link_events: mpsc::Sender<LinkEvent>,
     events: mpsc::Sender<(CallId, TaskEvent)>,
     sink: Option<Sink>,
+    /// Sound of the last moments that has nowhere to go yet: the other side may be in the call a little sooner.
+    early: VecDeque<ReceivedAudio>,
     /// Our pictures that are on.
     pictures: BTreeMap<VideoTrack, PictureIn>,
     /// What is wanted of theirs.
@@ -305,8 +314,14 @@ impl Driver {
                 self.demands.insert(track, (sink.devices.video.hub().demand(key), Demand::default()));
             }
         }
-        self.session.handle(clock::now(), Input::Watching(sink.is_some()));
+        let now = clock::now();
+        self.session.handle(now, Input::Watching(sink.is_some()));
         self.sink = sink;
+        for received in std::mem::take(&mut self.early) {
+            if let Some(sink) = self.sink.as_mut().filter(|_| now.since(received.arrival) < EARLY) {
+                sink.sound.push(received);
+            }
+        }
         VideoTrack::ALL.into_iter().for_each(|track| self.on_demand(track));
     }
 
@@ -449,11 +464,15 @@ impl Driver {
                 }
                 // Nobody looks before the call is answered.
                 Output::Voice(plan) => drop(self.plan.send_replace(plan)),
-                Output::Audio(received) => {
-                    if let Some(sink) = &mut self.sink {
-                        sink.sound.push(*received);
+                Output::Audio(received) => match &mut self.sink {
+                    Some(sink) => sink.sound.push(*received),
+                    None => {
+                        self.early.push_back(*received);
+                        if self.early.len() > MAX_EARLY {
+                            self.early.pop_front();
+                        }
                     }
-                }
+                },
                 Output::Video { track, frame, arrival } => self.show(track, frame, arrival).await,
                 Output::VideoPlan { track, plan } => {
                     if let Some(picture) = self.pictures.get(&track) {

@@ -31,6 +31,8 @@ const MAX_ORDERS: usize = 64;
 const IDLE: Duration = Duration::from_millis(50);
 /// Peak below which a microphone gives nothing at all: below the noise of any real one (-80 dBFS).
 const DEAD: f32 = 1e-4;
+/// Ticks for which a call that was answered is waited for: 3 s, as the desk does.
+const PREPARED: u32 = 300;
 /// A tick.
 const TICK_MS: u32 = 10;
 /// Speech is louder than this.
@@ -54,6 +56,8 @@ pub(super) enum CaptureOrder {
     },
     /// No samples come any more.
     NoDevice,
+    /// A call was answered and starts in a moment: the newest sound is kept, so that the first packet leaves at once.
+    Prepare,
     /// Packets go here too.
     StartCall(CallId, VoiceOut),
     /// And here no more.
@@ -130,6 +134,10 @@ struct Capture {
     rest: Vec<f32>,
     /// Ticks that are no whole frame yet.
     frame: Vec<f32>,
+    /// Ticks for which a call that was answered is still waited for.
+    prepared: u32,
+    /// What was said last, while it is.
+    newest: Option<Tick>,
     length: FrameLength,
     meter: LevelMeter,
     levels: Arc<SharedLevels>,
@@ -159,6 +167,8 @@ impl Capture {
             taps: BTreeMap::new(),
             rest: Vec::with_capacity(TICK_SAMPLES),
             frame: Vec::with_capacity(FrameLength::Long.samples()),
+            prepared: 0,
+            newest: None,
             length: FrameLength::Short,
             meter: LevelMeter::default(),
             levels,
@@ -198,6 +208,7 @@ impl Capture {
             },
             CaptureOrder::NoDevice => {
                 self.source = None;
+                self.newest = None;
                 self.rest.clear();
                 self.frame.clear();
                 self.levels.set_microphone(Decibel::SILENCE);
@@ -211,7 +222,13 @@ impl Capture {
                 let muted = self.muted.get(&call).copied().unwrap_or(false);
                 // A call that comes back from hold counts on: its session knows numbers only to grow.
                 self.calls.insert(call, CallOut { out, seq: 0, muted });
+                self.prepared = 0;
+                if let Some(newest) = self.newest.take() {
+                    self.follow_plans();
+                    self.collect_frame(&newest);
+                }
             }
+            CaptureOrder::Prepare => self.prepared = PREPARED,
             CaptureOrder::StopCall(call) => {
                 self.calls.remove(&call);
             }
@@ -285,7 +302,7 @@ impl Capture {
         }
     }
 
-    /// Takes 10 ms of sound, and sends a frame when one is full.
+    /// Takes 10 ms of sound.
     fn tick(&mut self, tick: &[f32]) {
         while let Ok(played) = self.far.pop() {
             self.processing.played(&played);
@@ -297,13 +314,19 @@ impl Capture {
         }
         // Sound that nobody hears takes its time too: pictures are laid beside the same clock.
         self.media_time += TICK;
-        if self.calls.is_empty() {
+        self.prepared = self.prepared.saturating_sub(1);
+        self.newest = None;
+        if self.calls.is_empty() && self.prepared == 0 {
             // Nobody hears it: what the page shows is the microphone as it is.
             self.levels.set_microphone(self.meter.take(&tick));
             return;
         }
         self.processing.process(&mut tick);
         self.levels.set_microphone(self.meter.take(&tick));
+        if self.calls.is_empty() {
+            self.newest = Some(tick);
+            return;
+        }
         self.watch_talk(&tick);
         for (call, tap) in &self.taps {
             if self.calls.get(call).is_some_and(|call| !call.muted) {
@@ -313,7 +336,12 @@ impl Capture {
         if self.frame.is_empty() {
             self.follow_plans();
         }
-        self.frame.extend_from_slice(&tick);
+        self.collect_frame(&tick);
+    }
+
+    /// Sends a frame when one is full.
+    fn collect_frame(&mut self, tick: &Tick) {
+        self.frame.extend_from_slice(tick);
         if self.frame.len() >= self.length.samples() {
             let frame = std::mem::take(&mut self.frame);
             self.send(&frame);
@@ -430,6 +458,37 @@ mod tests {
 
     fn sent(rig: &mut Rig) -> Vec<EncodedAudio> {
         std::iter::from_fn(|| rig.out.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn the_first_packet_of_an_answered_call_leaves_at_once_and_nothing_from_before_the_answer() {
+        let (_, far) = RingBuffer::new(1);
+        let mut capture = Capture::new(Arc::default(), far, Trace::off(), EPOCH).unwrap();
+        let into = device(&mut capture, 1_000);
+        let (frames, out) = mpsc::channel(1_000);
+        let (tell, plan) = watch::channel(VoicePlan::FIRST);
+        let start = || CaptureOrder::StartCall(CALL, VoiceOut { frames: frames.clone(), plan: plan.clone() });
+        let mut rig = Rig { capture, into, out, tell };
+        // The microphone is open for its level; somebody answers, and the call begins three ticks later.
+        speak(&mut rig, 5, 0.3);
+        rig.capture.obey(CaptureOrder::Prepare);
+        speak(&mut rig, 3, 0.3);
+        rig.capture.obey(start());
+        let first = sent(&mut rig);
+        assert_eq!(first.iter().map(|f| (f.seq, f.media_time)).collect::<Vec<_>>(), [(0, 7 * TICK)]);
+        speak(&mut rig, 1, 0.3);
+        assert_eq!(sent(&mut rig).iter().map(|f| (f.seq, f.media_time)).collect::<Vec<_>>(), [(1, 8 * TICK)]);
+        // Back from hold nobody has answered anything: sound begins with the order.
+        rig.capture.obey(CaptureOrder::StopCall(CALL));
+        speak(&mut rig, 4, 0.3);
+        rig.capture.obey(start());
+        assert!(sent(&mut rig).is_empty());
+        // An answered call that never begins is not waited for longer than the devices are.
+        rig.capture.obey(CaptureOrder::StopCall(CALL));
+        rig.capture.obey(CaptureOrder::Prepare);
+        speak(&mut rig, PREPARED as usize, 0.3);
+        rig.capture.obey(start());
+        assert!(sent(&mut rig).is_empty());
     }
 
     #[test]

@@ -208,7 +208,10 @@ impl Desk {
                 self.close(role);
                 self.place(role).trouble = None;
             }
-            Order::Prepare => self.prepared_until = clock::now() + PREPARED,
+            Order::Prepare => {
+                self.prepared_until = clock::now() + PREPARED;
+                self.capture.tell(CaptureOrder::Prepare);
+            }
             Order::StartCall(call, out) => {
                 self.calls.insert(call);
                 self.loop_delay.clear();
