@@ -69,7 +69,7 @@ fn there_is_a_sample_of_every_command() {
         .iter()
         .filter_map(|(_, sample)| sample["command"]["do"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(tagged.len(), 23, "{tagged:?}");
+    assert_eq!(tagged.len(), 24, "{tagged:?}");
 }
 
 async fn document(daemon: &Daemon) -> Value {
