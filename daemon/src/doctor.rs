@@ -229,7 +229,8 @@ fn media_ports(view: &View) -> Check {
         );
     }
     let ports: Vec<String> = view.ready.media_ports.iter().map(u16::to_string).collect();
-    good("sound-port", "Sound over UDP", format!("Port {} is open.", ports.join(", ")))
+    let (noun, verb) = if ports.len() == 1 { ("Port", "is") } else { ("Ports", "are") };
+    good("sound-port", "Sound over UDP", format!("{noun} {} {verb} open.", ports.join(" and ")))
 }
 
 fn nearby(view: &View) -> Check {
