@@ -99,7 +99,7 @@ test('two people see each other, one in Chromium and one in Firefox', async () =
   await end()
 })
 
-test('answered by voice no camera is captured, and the other is seen', async () => {
+test('answered by voice no camera is captured, and the browser can be the camera', async () => {
   const { ann, bob, annSees, bobSees, end } = await two(() => chromiumWindow(browser, { colorScheme: 'dark', viewport: { width: 390, height: 844 } }))
   await annSees.click('button', 'Video call Bob')
   await bobSees.click('[role=alertdialog] button', 'Voice only')
@@ -108,6 +108,35 @@ test('answered by voice no camera is captured, and the other is seen', async () 
   assert.ok(!bob.events().some((each) => each.event === 'camera_start'))
   await bobSees.picture('v4-narrow')
 
+  // Chromium's made-up camera: a green picture with a pie that turns.
+  await bobSees.eval(async () => {
+    const { show } = await import('/app/pictures.js')
+    const { stageCall } = await import('/app/derive.js')
+    const { current } = await import('/app/store.js')
+    await show(stageCall(current()), 'camera', 'browser')
+  })
+  await annSees.sees('.main-tile .tile.live')
+  const pixels = () => annSees.eval((selector) => {
+    const canvas = document.querySelector(selector)
+    const copy = Object.assign(document.createElement('canvas'), { width: 64, height: 36 })
+    const context = copy.getContext('2d')
+    context.drawImage(canvas, 0, 0, 64, 36)
+    return [...context.getImageData(0, 0, 64, 36).data]
+  }, THEIRS)
+  // A canvas is black until its first picture.
+  const first = await until('a picture of the browser', async () => {
+    const seen = await pixels()
+    return seen.some((value, n) => n % 4 === 1 && value > 60) && seen
+  })
+  await until('the picture of the browser moves', async () => {
+    const now = await pixels()
+    return now.filter((value, n) => Math.abs(value - first[n]) > 40).length > 50
+  })
+  const middle = first.slice(4 * (18 * 64 + 4), 4 * (18 * 64 + 4) + 3)
+  assert.ok(middle[1] > middle[0] + 30 && middle[1] > middle[2] + 30, `green: ${middle}`)
+  await annSees.picture('v5-from-browser')
+  await bobSees.press('v')
+  await annSees.sees('.main-tile .av')
   await annSees.click('button', 'Leave call')
   await end()
 })

@@ -28,11 +28,16 @@ pub(super) fn relay(
     std::thread::Builder::new()
         .name(format!("{} of the page", track.word()))
         .spawn(move || {
+            // Frames were thrown away: what follows needs them, up to a key frame.
+            let mut hole = false;
             while let Some(frame) = source.frames.blocking_recv() {
                 if place.is_closed() {
                     return;
                 }
-                let mut overflow = false;
+                if hole && !frame.is_key() {
+                    continue;
+                }
+                hole = false;
                 place.update(|waiting| {
                     let mut frames = match waiting {
                         Some(Fed::Frames(frames)) => frames,
@@ -40,16 +45,15 @@ pub(super) fn relay(
                     };
                     if frames.len() >= MAX_WAITING {
                         frames.clear();
-                        overflow = true;
-                    } else {
+                        hole = !frame.is_key();
+                    }
+                    if !hole {
                         frames.push_back(frame);
                     }
                     Fed::Frames(frames)
                 });
-                if overflow {
+                if hole {
                     hub.browser(track).want_key();
-                    // Those on their way need what was thrown away.
-                    while source.frames.try_recv().is_ok_and(|frame| !frame.is_key()) {}
                 }
             }
         })

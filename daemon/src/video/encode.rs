@@ -25,6 +25,15 @@ const IDLE: Duration = Duration::from_millis(100);
 const SHARPEN_EVERY: Duration = Duration::from_millis(200);
 /// Quantizer (0 to 63) of a still screen that needs no more sharpening.
 const SHARP: u8 = 12;
+/// Frames of a page that wait for the call: from the first number on the page encodes none, beyond the second they are thrown away up
+/// to a key frame. What is encoded can't be left out like a picture; what the page has not encoded yet can.
+const PAGE_RESTS: usize = 2;
+const MAX_OF_PAGE: usize = 12;
+/// They are offered to the call again after this.
+const OFFER_AGAIN: Duration = Duration::from_millis(5);
+/// What tells a page to make nothing.
+const NOTHING: VideoPlan =
+    VideoPlan { bitrate: Bitrate::bps(0), size: VideoSize { width: 320, height: 180 }, frame_rate: 1 };
 /// A page that looks at the own picture may ask for a key frame this often: the other side pays for it too.
 const OWN_KEYS_EVERY: Duration = Duration::from_secs(2);
 /// What is made for this person's eyes alone, while the other side wants nothing or the path carries nothing.
@@ -90,6 +99,10 @@ struct Encode {
     /// A frame is asked for, picture or not.
     asked: bool,
     from_page: bool,
+    /// Frames of the page that the call had no room for yet.
+    of_page: VecDeque<EncodedVideo>,
+    /// Frames of the page were thrown away: only a key frame can follow.
+    page_hole: bool,
     /// What is made now is for the own view alone.
     own_only: bool,
 }
@@ -121,6 +134,8 @@ impl Encode {
             last_encoded: Moment::ZERO,
             asked: false,
             from_page: false,
+            of_page: VecDeque::new(),
+            page_hole: false,
             own_only: false,
             parts,
         }
@@ -129,13 +144,14 @@ impl Encode {
     fn run(mut self) {
         let place = self.parts.place.clone();
         loop {
-            let taken = place.take(IDLE);
+            let taken = place.take(if self.of_page.is_empty() { IDLE } else { OFFER_AGAIN });
             if self.follow_requests() == Flow::End {
                 return;
             }
             let flow = match taken {
                 Taken::Value(Fed::Picture(captured)) => self.picture(captured),
                 Taken::Value(Fed::Frames(frames)) => self.frames(frames),
+                Taken::Nothing if self.from_page => self.offer_of_page(),
                 Taken::Nothing => self.still(clock::now()),
                 Taken::Closed => return,
             };
@@ -153,12 +169,7 @@ impl Encode {
                 Err(TryRecvError::Disconnected) => return Flow::End,
             }
         }
-        if self.from_page {
-            // Also while no frame comes: a page that was told to make nothing hears here that it may again.
-            let plan = *self.parts.out.plan.borrow();
-            let plan = self.by_content(plan);
-            self.parts.hub.browser(self.parts.key.track).set_plan(Some(plan));
-        }
+        self.tell_page();
         let now = clock::now();
         let keys = self.own_view.borrow().keys;
         if keys != self.own_keys && now.since(self.own_key_at) >= OWN_KEYS_EVERY {
@@ -166,6 +177,18 @@ impl Encode {
             self.follow(VideoRequest::Key);
         }
         Flow::On
+    }
+
+    /// What the page that captures is to make. Also while no frame comes: one that was told to make nothing hears here that
+    /// it may again, and one that was told so before its first frame, too.
+    fn tell_page(&mut self) {
+        let hub = self.parts.hub.clone();
+        let browser = hub.browser(self.parts.key.track);
+        if browser.is_source() {
+            let plan = *self.parts.out.plan.borrow();
+            let rests = self.of_page.len() >= PAGE_RESTS;
+            browser.set_plan(Some(if rests { NOTHING } else { self.by_content(plan) }));
+        }
     }
 
     fn follow(&mut self, request: VideoRequest) {
@@ -198,6 +221,7 @@ impl Encode {
 
     fn picture(&mut self, captured: Captured) -> Flow {
         self.from_page = false;
+        self.of_page.clear();
         if self.parts.key.track == VideoTrack::Screen {
             self.finder.look(captured.at, &captured.picture);
         }
@@ -325,31 +349,64 @@ impl Encode {
             (self.encoder, self.last) = (None, None);
             self.base = self.next_seq;
         }
-        for frame in frames {
-            let frame = EncodedVideo {
-                seq: frame.seq + self.base,
-                needs: frame.needs.map(|seq| seq + self.base),
-                ..frame
-            };
-            if self.send(frame) == Flow::End {
-                return Flow::End;
+        let base = self.base;
+        let numbered = |frame: EncodedVideo| EncodedVideo {
+            seq: frame.seq + base,
+            needs: frame.needs.map(|seq| seq + base),
+            ..frame
+        };
+        self.of_page.extend(frames.into_iter().map(numbered));
+        self.offer_of_page()
+    }
+
+    /// Gives the call what it has room for of the page's frames, in order.
+    fn offer_of_page(&mut self) -> Flow {
+        if self.of_page.len() > MAX_OF_PAGE {
+            // The newest key frame among them is as good a beginning as one that would be asked for.
+            match self.of_page.iter().rposition(EncodedVideo::is_key) {
+                Some(at) if at > 0 => drop(self.of_page.drain(..at)),
+                Some(_) | None => {
+                    self.of_page.clear();
+                    self.page_hole = true;
+                    self.parts.hub.browser(self.parts.key.track).want_key();
+                }
             }
         }
+        while let Some(frame) = self.of_page.pop_front() {
+            if self.page_hole && !frame.is_key() {
+                continue;
+            }
+            self.page_hole = false;
+            match self.parts.out.frames.try_reserve() {
+                Ok(room) => {
+                    self.next_seq = frame.seq + 1;
+                    let own = Arc::new(frame.clone());
+                    room.send(frame);
+                    self.parts.hub.publish(clock::now(), self.parts.key, &own);
+                }
+                Err(TrySendError::Full(())) => {
+                    self.of_page.push_front(frame);
+                    break;
+                }
+                Err(TrySendError::Closed(())) => return Flow::End,
+            }
+        }
+        self.tell_page();
         Flow::On
     }
 
     fn send(&mut self, frame: EncodedVideo) -> Flow {
         self.next_seq = frame.seq + 1;
         let own = Arc::new(frame.clone());
-        let (seq, discardable) = (frame.seq, frame.discardable);
+        let seq = frame.seq;
         let sent = if self.own_only { Ok(()) } else { self.parts.out.frames.try_send(frame) };
         match sent {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => match (&mut self.encoder, seq.checked_sub(self.base)) {
-                (Some(encoder), Some(seq)) => encoder.unsent(seq),
-                _ if discardable => {}
-                _ => self.parts.hub.browser(self.parts.key.track).want_key(),
-            },
+            Err(TrySendError::Full(_)) => {
+                if let (Some(encoder), Some(seq)) = (&mut self.encoder, seq.checked_sub(self.base)) {
+                    encoder.unsent(seq);
+                }
+            }
             Err(TrySendError::Closed(_)) => return Flow::End,
         }
         self.parts.hub.publish(clock::now(), self.parts.key, &own);

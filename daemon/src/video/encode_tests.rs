@@ -152,6 +152,53 @@ fn numbers_go_on_when_the_page_takes_over_and_gives_back() {
 }
 
 #[test]
+fn a_page_rests_while_its_frames_wait_and_none_is_lost() {
+    let mut rig = rig(VideoTrack::Camera);
+    let hub = rig.encode.parts.hub.clone();
+    let browser = hub.browser(VideoTrack::Camera);
+    let mut wishes = browser.wishes();
+    let _source = browser.source(PLAN);
+    // Told to make nothing before its first frame: it hears when that is over.
+    rig.plan.send(VideoPlan { bitrate: Bitrate::bps(0), ..PLAN }).unwrap();
+    assert!(rig.encode.follow_requests() == Flow::On);
+    let made = |wishes: &mut watch::Receiver<super::super::hub::BrowserWish>| {
+        wishes.borrow_and_update().plan.unwrap().bitrate.as_bps()
+    };
+    assert_eq!(made(&mut wishes), 0);
+    rig.plan.send(PLAN).unwrap();
+    assert!(rig.encode.follow_requests() == Flow::On);
+    assert_eq!(made(&mut wishes), 400_000);
+    let page = |seq: u64| EncodedVideo {
+        seq,
+        media_time: Duration::from_millis(seq * 33),
+        codec: VideoCodec::Vp8,
+        size: SIZE,
+        needs: seq.checked_sub(1),
+        kept: false,
+        discardable: false,
+        data: vec![1],
+    };
+    // The call takes two at a time.
+    rig.encode.frames((0..6).map(page).collect());
+    assert_eq!(made(&mut wishes), 0, "four wait: the page rests");
+    let mut taken = Vec::new();
+    while let Ok(frame) = rig.frames.try_recv() {
+        taken.push((frame.seq, frame.needs));
+        assert!(rig.encode.offer_of_page() == Flow::On);
+    }
+    assert_eq!(taken, (0..6).map(|n: u64| (n, n.checked_sub(1))).collect::<Vec<_>>());
+    assert_eq!(made(&mut wishes), 400_000);
+    // A call that takes nothing for long: all is thrown away, and only a key frame follows.
+    let keys = wishes.borrow().keys;
+    rig.encode.frames((6..40).map(page).collect());
+    assert!(wishes.borrow().keys > keys);
+    while rig.frames.try_recv().is_ok() {}
+    rig.encode.frames([page(40), EncodedVideo { needs: None, ..page(41) }, page(42)].into());
+    let taken: Vec<u64> = std::iter::from_fn(|| rig.frames.try_recv().ok()).map(|frame| frame.seq).collect();
+    assert_eq!(taken, [41, 42]);
+}
+
+#[test]
 fn a_pace_is_even_and_survives_pauses_and_wavering_sources() {
     let mut pace = Pace::default();
     let ms = Moment::from_millis;

@@ -415,6 +415,11 @@ impl Browser {
         self.wish.send_if_modified(|wish| std::mem::replace(&mut wish.plan, plan) != plan);
     }
 
+    /// Whether a call takes the frames of the page that captures.
+    pub(crate) fn is_source(&self) -> bool {
+        self.line().frames.as_ref().is_some_and(|frames| !frames.is_closed())
+    }
+
     /// The next frame is to need no other.
     pub(crate) fn want_key(&self) {
         self.wish.send_modify(|wish| wish.keys += 1);

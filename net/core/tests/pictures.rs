@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use ahoy_base::Moment;
+use ahoy_base::{EncodedVideo, Moment, VideoCodec, VideoSize, VideoTrack};
 use ahoy_net_core::session::Input;
 use world::Path;
 use world::pictures::{Look, PictureCall, look};
@@ -45,6 +45,34 @@ fn a_clean_path_shows_720_lines_within_two_seconds_and_every_frame() {
         let large = call.seen.iter().find(|s| s.size.height >= 720).map(|s| s.at.since(began));
         assert!(large.is_some_and(|after| after < SECOND(2)), "seed {seed}: {large:?}");
         assert!(seen.fps > 29.5 && seen.median < 30.0 && seen.frozen_ms < 1.0, "seed {seed}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_first_frame_that_nobody_looks_at_holds_up_none_of_those_that_follow() {
+    for seed in 0..3 {
+        let mut call = PictureCall::new(seed, Path::good(20_000.0, 1));
+        let now = call.now();
+        call.sessions[1].handle(now, Input::Want { track: VideoTrack::Camera, size: None });
+        call.run(Duration::from_millis(300));
+        let now = call.now();
+        call.sessions[0].handle(now, Input::TrackOn { track: VideoTrack::Camera, on: true });
+        // Made before the encoder heard that nobody looks.
+        let frame = EncodedVideo {
+            seq: 0,
+            media_time: Duration::from_millis(300),
+            codec: VideoCodec::Vp8,
+            size: VideoSize { width: 640, height: 360 },
+            needs: None,
+            kept: true,
+            discardable: false,
+            data: vec![7; 6_000],
+        };
+        call.sessions[0].handle(now, Input::Video { track: VideoTrack::Camera, frame });
+        // The voice alone leaves hardly anything of what it may use itself: in its rate the frame took 600 ms here, and for
+        // ever where the voice took more.
+        call.run(Duration::from_millis(450));
+        assert!(call.sessions[0].takes_video(), "seed {seed}: it still waits");
     }
 }
 

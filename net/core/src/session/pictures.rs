@@ -44,6 +44,8 @@ const FIRST_PROBE: Bitrate = Bitrate::kbps(2_500);
 const FIRST_PROBE_BYTES: usize = 4_800;
 /// What an encoder begins with before anything is known.
 const FIRST_PLAN: Bitrate = Bitrate::kbps(300);
+/// What a probe leaves to pictures at the least, whatever is wanted of them.
+const LEAST_PROBE: Bitrate = Bitrate::kbps(100);
 /// The encoder rests while more than this waits to be sent.
 const ROOM: Duration = Duration::from_millis(50);
 /// What waits longer than this is dropped, and the encoder goes on from what the receiver has.
@@ -490,7 +492,10 @@ impl Session {
     }
 
     fn begin_probe(&mut self, now: Moment, link: LinkId, loss: Loss, rtt: Duration, frame: &[ToSend]) {
-        let wanted = self.pictures.wanted(loss, rtt).as_bps() + self.voice.plan().cost().as_bps();
+        // The voice takes its part at once: without more than that a frame that nobody looks at would wait for ever, and the
+        // probe with it.
+        let pictures = self.pictures.wanted(loss, rtt).max(LEAST_PROBE);
+        let wanted = pictures.as_bps() + self.voice.plan().cost().as_bps();
         let wanted = Bitrate::bps(wanted);
         let due = if self.pictures.probed == Some(link) {
             self.links.probe_due(now, link, wanted)

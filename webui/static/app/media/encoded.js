@@ -4,6 +4,16 @@ import { HEADER, KIND, UP, write } from './frame.js'
 
 /** Frames inside the encoder; more would only be delay. */
 const MOST_INSIDE = 2
+/** A key frame that was asked for and did not come out, because the rate left no room for it, is asked for again after this. */
+const KEY_WITHIN_MS = 400
+/** Key frames that are wished for again so soon after they left, more often than new viewers do, were too large for the way: the
+ * picture shrinks, at most to this share of its sides… */
+const KEYS_APART_MS = 2500
+const OFTEN = 2
+const SMALLER = 0.7
+const SMALLEST = 0.35
+/** …and grows back a step after so long without one. */
+const GROWS_AFTER_MS = 6000
 /** Bytes that wait in the socket; a local one takes them at once, unless the daemon is stuck. */
 const MOST_WAITING = 1_000_000
 
@@ -21,6 +31,15 @@ export class Encoded {
     this.plan = null
     this.keys = 0
     this.want_key = true
+    /** When the key frame that is wanted was asked of the encoder. */
+    this.key_asked_ms = -Infinity
+    /** When the last one left, and when one was wished for. */
+    this.key_out_ms = -Infinity
+    this.wished_ms = -Infinity
+    /** Key frames in a row that were wished for again at once. */
+    this.lost = 0
+    /** Share of the plan's sides. */
+    this.share = 1
     this.seq = 0
     this.last_us = -Infinity
     /** @type {VideoEncoder|null} */
@@ -33,8 +52,28 @@ export class Encoded {
   /** @param {Plan|null} plan @param {number} keys grows with each wish for a key frame */
   ask(plan, keys) {
     this.plan = plan
-    if (keys > this.keys) this.want_key = true
+    if (keys > this.keys) this.wish(performance.now())
     this.keys = keys
+  }
+
+  /** A key frame is wished for. @param {number} now_ms */
+  wish(now_ms) {
+    // One that is on its way is as good.
+    if (!this.want_key) this.key_asked_ms = -Infinity
+    this.want_key = true
+    if (this.key_out_ms > this.wished_ms && now_ms - this.key_out_ms < KEYS_APART_MS) this.lost += 1
+    else if (now_ms - this.wished_ms > KEYS_APART_MS) this.lost = 0
+    if (this.lost > OFTEN) this.share = Math.max(SMALLEST, this.share * SMALLER)
+    this.wished_ms = now_ms
+  }
+
+  /** What the plan allows, less where key frames did not come through. @param {Plan} plan @param {number} now_ms */
+  most(plan, now_ms) {
+    if (this.share < 1 && now_ms - this.wished_ms > GROWS_AFTER_MS) {
+      this.share = Math.min(1, this.share / SMALLER)
+      this.wished_ms = now_ms
+    }
+    return { width: plan.width * this.share, height: plan.height * this.share }
   }
 
   /** Takes a frame and closes it. @param {VideoFrame} frame */
@@ -57,12 +96,14 @@ export class Encoded {
     if (frame.timestamp - this.last_us < 900_000 / plan.frame_rate) return
     if ((this.encoder?.encodeQueueSize ?? 0) >= MOST_INSIDE || this.ways.waiting() > MOST_WAITING) return
     this.last_us = frame.timestamp
-    const size = fit(frame.displayWidth, frame.displayHeight, plan)
+    const now_ms = performance.now()
+    const size = fit(frame.displayWidth, frame.displayHeight, this.most(plan, now_ms))
     this.open(size, plan)
     const same = size.width === frame.displayWidth && size.height === frame.displayHeight
     const fitting = same ? frame : this.scaled(frame, size)
-    this.encoder?.encode(fitting, { keyFrame: this.want_key })
-    this.want_key = false
+    const keyFrame = this.want_key && now_ms - this.key_asked_ms > KEY_WITHIN_MS
+    if (keyFrame) this.key_asked_ms = now_ms
+    this.encoder?.encode(fitting, { keyFrame })
     if (fitting !== frame) fitting.close()
   }
 
@@ -90,6 +131,7 @@ export class Encoded {
       })
       this.encoder = encoder
       this.want_key = true
+      this.key_asked_ms = -Infinity
     }
     this.encoder.configure({
       codec: 'vp8', width, height, bitrate: plan.bitrate_bps, framerate: plan.frame_rate, latencyMode: 'realtime',
@@ -99,6 +141,10 @@ export class Encoded {
 
   /** @param {EncodedVideoChunk} chunk */
   out(chunk) {
+    if (chunk.type === 'key') {
+      this.want_key = false
+      this.key_out_ms = performance.now()
+    }
     const message = write(
       { kind: KIND.vp8, key: chunk.type === 'key', stream: UP[this.track], seq: this.seq, capture_us: chunk.timestamp },
       chunk.byteLength,
