@@ -18,6 +18,8 @@ use ahoy_net_core::session::{
     SessionStats, VoicePlan,
 };
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -51,6 +53,8 @@ const MAX_PACKETS: usize = 64;
 const MAX_RELAYS: usize = 4;
 /// Relays are asked this often at the beginning of a call…
 const RELAY_ROUNDS: u32 = 10;
+/// …one this long after the other…
+const RELAY_NEXT: Duration = Duration::from_millis(500);
 /// …with this pause: connections to them may just be coming up.
 const RELAY_PAUSE: Duration = Duration::from_secs(1);
 /// How often round trip times are read from QUIC and figures are published.
@@ -401,20 +405,32 @@ impl Driver {
         self.session.handle(now, Input::RelayBound(address));
     }
 
-    /// Asks the relays we know, one after the other, until one lends us a splice.
+    /// Asks the relays we know, each a moment after the one before, until one lends us a splice: one that died says nothing for
+    /// seconds. One that carries something of this call already comes last, since both would die together.
     fn ask_relays(&mut self) {
         let (net, peer, role, events) = (self.net.clone(), self.peer, self.role, self.link_events.clone());
+        let used: Vec<SocketAddr> = self.relays.iter().filter_map(RelayPath::relay).collect();
         self.jobs.spawn(async move {
-            for _ in 0..RELAY_ROUNDS {
+            for round in 0..RELAY_ROUNDS {
                 let mut relays = net.relays();
                 if role == Role::Responder {
                     // From the other end of the same list: two relays are better than twice the same.
                     relays.reverse();
                 }
-                for relay in relays.into_iter().filter(|relay| *relay != peer) {
-                    match net.ask_relay(relay).await {
-                        Ok(splice) => return drop(events.send(LinkEvent::Lent(splice)).await),
-                        Err(error) => tracing::info!(?relay, %error, "no help from a relay"),
+                let asked = relays.into_iter().filter(|relay| *relay != peer).zip(0..).map(|(relay, n)| {
+                    let (net, used) = (&net, &used);
+                    async move {
+                        tokio::time::sleep(RELAY_NEXT * n).await;
+                        let lent = net.ask_relay(relay).await;
+                        let lent =
+                            lent.inspect_err(|error| tracing::info!(?relay, %error, "no help from a relay"));
+                        lent.ok().filter(|s| round > 0 || !s.near.addresses.iter().any(|a| used.contains(a)))
+                    }
+                });
+                let mut asked: FuturesUnordered<_> = asked.collect();
+                while let Some(lent) = asked.next().await {
+                    if let Some(splice) = lent {
+                        return drop(events.send(LinkEvent::Lent(splice)).await);
                     }
                 }
                 tokio::time::sleep(RELAY_PAUSE).await;

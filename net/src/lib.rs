@@ -419,7 +419,7 @@ impl Net {
     /// When the relay does not answer within 3 s.
     pub async fn bind_relay(&self, offer: RelayOffer) -> Result<RelayPath, RelayError> {
         let path = relay::bind(self.media.port().clone(), offer, self.changed.subscribe()).await?;
-        if let (Some(relay), Some(seen)) = (self.media.port().relay_of(path.address()), path.seen()) {
+        if let (Some(relay), Some(seen)) = (path.relay(), path.seen()) {
             self.media.seen_as(relay, seen);
         }
         Ok(path)

@@ -28,6 +28,8 @@ const ASK_TIME: Duration = Duration::from_secs(5);
 const BIND_AGAIN: Duration = Duration::from_millis(150);
 /// …so often; then the relay is out of reach.
 const BIND_TRIES: usize = 20;
+/// One that answered before is out of reach after so many: at a fifth of packets lost each way, that is a mistake in 3,000.
+const BIND_TRIES_AGAIN: usize = 8;
 /// A bound end says so again after this: NAT mappings of UDP live 30 s or longer, and the relay forgets after 30 s.
 const BIND_EVERY: Duration = Duration::from_secs(8);
 
@@ -77,6 +79,11 @@ impl RelayPath {
     /// The address that stands for the splice: what is sent there goes through it.
     pub fn address(&self) -> SocketAddr {
         self.stands
+    }
+
+    /// The relay's own address.
+    pub fn relay(&self) -> Option<SocketAddr> {
+        self.port.relay_of(self.stands)
     }
 
     /// Where the relay sees us: our address as the world has it.
@@ -166,7 +173,7 @@ struct Binder {
 impl Binder {
     /// Binds to `relay`, or whichever of its addresses answers; the relay's address and ours as it sees it.
     async fn bind(&mut self, relay: Option<SocketAddr>) -> Option<(SocketAddr, SocketAddr)> {
-        for _ in 0..BIND_TRIES {
+        for _ in 0..if relay.is_some() { BIND_TRIES_AGAIN } else { BIND_TRIES } {
             let all = relay.map_or_else(|| self.offer.addresses.clone(), |one| vec![one]);
             for address in all.into_iter().filter(|a| self.port.reaches(*a)) {
                 self.number += 1;

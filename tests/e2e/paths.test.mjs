@@ -25,7 +25,7 @@ test('whom an address is hidden from is sent nothing straight in a whole call', 
   assert.equal(await hidden('ahoy-p'), 0)
 })
 
-for (const name of ['cable out, another path stands', 'address renumbered']) {
+for (const name of ['cable out, another path stands', 'address renumbered', 'mapping forgotten, nothing stands by']) {
   test(`a call goes on: ${name}`, { skip }, async (t) => {
     t.diagnostic(`${await happens(name, 'ahoy-p')} ms without sound`)
   })

@@ -32,11 +32,22 @@ export class Cell {
     return [`/ip4/20.0.9.2/udp/4001/quic-v1/p2p/${peer_id}`, `/ip6/2001:db8:9::2/udp/4001/quic-v1/p2p/${peer_id}`]
   }
 
-  /** A second relay, at a site of its own; its address with its id. */
-  async secondRelay() {
-    const space = await this.lab.site('relay2', 8, 'open')
-    this.other = await this.daemon(space, { mic: 'null', speaker: 'null', args: ['--listen', '/ip4/0.0.0.0/udp/4001/quic-v1', '--relay', 'public'] })
-    return `/ip4/20.0.8.2/udp/4001/quic-v1/p2p/${(await this.other.json('me')).peer_id}`
+  /** One more relay, at a site of its own; its address with its id. @param {number} n of the site, 3 to 8 */
+  async anotherRelay(n) {
+    const space = await this.lab.site(`relay${n}`, n, 'open')
+    const daemon = await this.daemon(space, { mic: 'null', speaker: 'null', args: ['--listen', '/ip4/0.0.0.0/udp/4001/quic-v1', '--relay', 'public'] })
+    this.others = [...(this.others ?? []), { space, daemon }]
+    return `/ip4/20.0.${n}.2/udp/4001/quic-v1/p2p/${(await daemon.json('me')).peer_id}`
+  }
+
+  /** Relays by how much they sent in a second, the busiest first. */
+  async busiest() {
+    const all = [{ space: this.lab.relay, daemon: this.relay }, ...(this.others ?? [])]
+    const sent = () => all.map(({ space }) => this.lab.sent(space, 'wan'))
+    const before = sent()
+    await pause(1)
+    const busy = sent().map((bytes, at) => ({ ...all[at], bytes: bytes - before[at] }))
+    return busy.sort((one, other) => other.bytes - one.bytes)
   }
 
   async down() {
@@ -317,16 +328,27 @@ export const EVENTS = {
   'relay in use killed, another stands by': {
     gap: 100,
     async run(cell) {
-      const [ann, bob] = await couple(cell, 'symmetric', 'symmetric', [await cell.secondRelay()])
+      const [ann, bob] = await couple(cell, 'symmetric', 'symmetric', [await cell.anotherRelay(8)])
       await talk(ann, bob)
       await settles(ann, bob, 'relay')
       await pause(3)
       // Whichever carries the sound sends more.
-      const busy = () => [cell.lab.relay, `${cell.lab.prefix}-relay2`].map((space) => cell.lab.sent(space, 'wan'))
-      const before = busy()
-      await pause(1)
-      const [first, second] = busy().map((bytes, n) => bytes - before[n])
-      return disturb(ann, bob, () => (first > second ? cell.relay : cell.other).kill())
+      const [busiest] = await cell.busiest()
+      return disturb(ann, bob, () => busiest.daemon.kill())
+    },
+  },
+  'mapping forgotten, nothing stands by': {
+    gap: 2_000,
+    async run(cell) {
+      // They know each other and no relay.
+      const [a, b] = [await cell.lab.site('a', 1, 'open'), await cell.lab.site('b', 2, 'port')]
+      const [ann, bob] = [await cell.daemon(a, { mic: 'tone:440' }), await cell.daemon(b, { mic: 'tone:600' })]
+      await introduce(ann, bob)
+      const { peer_id } = await bob.json('me')
+      await until('they are connected', async () => (await ann.json('contacts')).contacts.some((each) => each.peer_id === peer_id && each.presence === 'online'))
+      await talk(ann, bob)
+      await settles(ann, bob, 'direct')
+      return disturb(ann, bob, () => cell.lab.forget())
     },
   },
   'address renumbered': {

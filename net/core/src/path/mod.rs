@@ -110,6 +110,8 @@ struct Remote {
     /// When it answered last, and after how long.
     proven: Option<(Moment, Duration)>,
     dialled_at: Option<Moment>,
+    /// That dial led to a link.
+    linked: bool,
     welcomed_at: Option<Moment>,
     /// Where it sees us.
     sees_us_at: Option<SocketAddr>,
@@ -336,6 +338,7 @@ impl Agent {
             asked: VecDeque::new(),
             proven: None,
             dialled_at: None,
+            linked: false,
             welcomed_at: None,
             sees_us_at: None,
         });
@@ -382,14 +385,16 @@ impl Agent {
 
     /// Dials what answered and is missing: at first anything, then a second way.
     fn dial_due(&mut self, now: Moment, links: &[SocketAddr]) {
+        self.remotes.iter_mut().filter(|r| links.contains(&r.address)).for_each(|r| r.linked = true);
         loop {
             let under_way = |r: &Remote| {
                 let answered = r.proven.map(|(at, _)| at);
                 let in_vain = |dialled| answered.is_some_and(|at| at.since(dialled) > DIAL_ANEW);
                 r.dialled_at.is_some_and(|at| now.since(at) < DIAL_AGAIN && !in_vain(at))
             };
-            let under_way = |r: &&Remote| under_way(r) && !links.contains(&r.address);
-            let dialled: Vec<SocketAddr> = self.remotes.iter().filter(under_way).map(|r| r.address).collect();
+            // A dial that led to a link is over: should the link die, nothing waits for it.
+            let open = |r: &&Remote| under_way(r) && !r.linked;
+            let dialled: Vec<SocketAddr> = self.remotes.iter().filter(open).map(|r| r.address).collect();
             let have: Vec<SocketAddr> = links.iter().copied().chain(dialled).collect();
             let direct: Vec<SocketAddr> = have.iter().copied().filter(|a| !is_relayed(*a)).collect();
             let relays = have.iter().filter(|a| is_relayed(**a)).count();
@@ -406,10 +411,10 @@ impl Agent {
             let best = self
                 .remotes
                 .iter_mut()
-                .filter(|r| fresh(r) && !have.contains(&r.address) && wanted(r))
+                .filter(|r| fresh(r) && !have.contains(&r.address) && !under_way(r) && wanted(r))
                 .min_by_key(|r| (rank(r.address), r.proven.map(|(_, rtt)| rtt)));
             let Some(best) = best else { return };
-            best.dialled_at = Some(now);
+            (best.dialled_at, best.linked) = (Some(now), false);
             self.outputs.push_back(PathOutput::Dial(best.address));
         }
     }

@@ -459,6 +459,26 @@ fn a_mapping_that_died_is_made_again() {
 }
 
 #[test]
+fn a_link_that_dies_as_soon_as_it_stood_is_replaced_at_once() {
+    for lived in [1, 2, 4, 7, 60] {
+        let mut world = World::new(1, &[], &[PORT_RESTRICTED], 0);
+        world.relay_lives = false;
+        world.run(Duration::from_millis(500));
+        assert!(world.has(0, false), "a first link");
+        world.run(Duration::from_secs(lived));
+        // The box forgets, the links fall silent, and both look for paths again.
+        let now = world.now;
+        for side in &mut world.sides {
+            side.links.clear();
+            side.boxes.iter_mut().for_each(|b| b.mappings.clear());
+            side.agent.restart(now);
+        }
+        world.run(6 * ONE_WAY + Duration::from_millis(50));
+        assert!(world.has(0, false) && world.has(1, false), "after {lived} s it takes long");
+    }
+}
+
+#[test]
 fn strangers_get_no_answer_and_move_nothing() {
     let mut agent = Agent::new(Role::Responder);
     let now = Moment::from_millis(5);

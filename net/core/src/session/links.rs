@@ -505,6 +505,17 @@ impl Links {
         doubtful && !std::mem::replace(&mut chosen.told_doubt, doubtful)
     }
 
+    /// A link beside the chosen one was silent so long that it wants a replacement; told once.
+    pub(super) fn newly_silent(&mut self, now: Moment) -> bool {
+        let chosen = self.chosen;
+        let mut new = false;
+        for link in self.links.values_mut().filter(|l| l.admitted && chosen != Some(l.id)) {
+            let silent = now.since(link.heard_at) > GIVEN_UP;
+            new |= silent && !std::mem::replace(&mut link.told_doubt, silent);
+        }
+        new
+    }
+
     pub(super) fn is_alive(&self, now: Moment) -> bool {
         now < self.dead_at()
     }
@@ -844,6 +855,24 @@ mod tests {
         }
         links.choose(at(3_101));
         assert_eq!(links.chosen, Some(A));
+    }
+
+    #[test]
+    fn a_standby_that_fell_silent_is_told_of_once_each_time() {
+        let mut links = with(&[PathKind::Relay, PathKind::Relay]);
+        links.choose(at(0));
+        let mut told = Vec::new();
+        for ms in (0..10_000).step_by(100) {
+            links.heard(at(ms), A, (ms / 100) as u16, true);
+            // Its relay is gone from 1 s to 6 s.
+            if !(1_000..6_000).contains(&ms) && ms < 7_000 {
+                links.heard(at(ms), B, (ms / 100) as u16, false);
+            }
+            if links.newly_silent(at(ms)) {
+                told.push(ms);
+            }
+        }
+        assert_eq!(told, [3_000, 9_000]);
     }
 
     #[test]

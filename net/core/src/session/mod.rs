@@ -911,6 +911,10 @@ impl Session {
         }
         self.pictures_on_time(now);
         self.follow_path(now);
+        if self.links.newly_silent(now) {
+            // Its relay may be gone: it is asked, and another one if it does not answer.
+            self.outputs.push_back(Output::BindRelays);
+        }
         self.follow_agent(now);
         let quiet = self.links.quiet(now);
         if !quiet.is_empty()
