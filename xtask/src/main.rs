@@ -131,7 +131,7 @@ fn lint() -> Result<()> {
     Step::cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]).run()
 }
 
-/// Set-up time, mouth to ear, processor and memory of a voice call between two daemons on loopback.
+/// Set-up time, mouth to ear, processor and memory of a voice call between two daemons on loopback; then the engine alone.
 fn bench() -> Result<()> {
     install::ensure(&[Need::Build, Need::Node])?;
     Step::cargo(&["build", "--release", "--package", "ahoy"]).args(vpx::features().iter().copied()).run()?;
@@ -140,7 +140,8 @@ fn bench() -> Result<()> {
         .args(["bench.mjs"])
         .env("AHOY", root().join("target/release/ahoy"))
         .within("tests/e2e")
-        .run()
+        .run()?;
+    Step::cargo(&["run", "--release", "--package", "ahoy-net-core", "--example", "engine_bench"]).run()
 }
 
 /// Thousands of calls an hour; each search has other seeds. Shorter ones run in `cargo xtask test`.
