@@ -46,9 +46,9 @@ export function Stage({ state, view, call }) {
           ${state.popover === 'layout' && html`<${LayoutMenu} state=${state} call=${call} onClose=${closeMenu} />`}</span>`}
         ${canPopOut() && !over && html`<button type="button" class="glass round" aria-label=${t('stage.pop-out')} title=${t('stage.pop-out')} aria-pressed=${out.value} onClick=${() => void popOut()}><${Icon} name="i-picture-in-picture-2" /></button>`}
         <button type="button" class="glass round hide-m" aria-label=${t('stage.full')} aria-keyshortcuts="f" onClick=${toggleFullScreen}><${Icon} name="i-maximize-2" /></button></div></header>
-    <div class="bars">${others.map((other) => html`<div class="other" key=${other.id}><${Icon} name="i-pause" small /><span>${t('stage.other', { name: other.peer.name })}</span>
+    <section class="bars" aria-label=${t('stage.notices')}>${others.map((other) => html`<div class="other" key=${other.id}><${Icon} name="i-pause" small /><span>${t('stage.other', { name: other.peer.name })}</span>
       <button type="button" class="glass" onClick=${() => { send({ do: 'hold', call: call.id, on: true }); send({ do: 'hold', call: other.id, on: false }); dispatch({ type: 'stage', call: other.id }) }}>${t('stage.switch')}</button></div>`)}
-      ${!over && html`<${RecordingBar} call=${call} /><${SharingBar} view=${view} call=${call} />`}</div>
+      ${!over && html`<${RecordingBar} call=${call} /><${SharingBar} view=${view} call=${call} />`}</section>
     <main class="stage" aria-label=${t('stage.call')}>${over ? html`<div class="floor"><${Voice} call=${call} /></div>` : html`<${Floor} state=${state} view=${view} call=${call} placed=${placed} />`}
       <p class="caption">${warning(view, call)}</p></main>
     ${call.state === 'ended' ? html`<${Over} call=${call} />` : call.state === 'interrupted' ? html`<${Interrupted} call=${call} />`
