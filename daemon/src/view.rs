@@ -633,12 +633,6 @@ pub(crate) enum VideoDeviceKind {
     Screen,
     /// One window.
     Window,
-    /// What this person picks in the desktop's own dialog.
-    Portal,
-    /// What a page captures.
-    Browser,
-    /// A file, the test card, or nothing.
-    Virtual,
 }
 
 /// A chosen source of pictures and how it does.

@@ -66,13 +66,11 @@ const chosen = { id: 'default', state: 'ok', message: null }
 const cameras = [
   { id: 'usb-046d_Logitech_BRIO-video-index0', name: 'Logitech BRIO', kind: 'camera' },
   { id: 'pci-0000_00_14.0-usb-0_8_1.0-video-index0', name: 'Integrated Camera', kind: 'camera' },
-  { id: 'browser', name: 'A camera of this browser', kind: 'browser' },
 ]
 const screens = [
   { id: 'screen:DP-1', name: 'Whole screen DP-1, 2560 × 1440', kind: 'screen' },
   { id: 'window:0x3a00007', name: 'Onboarding, second pass – Figma', kind: 'window' },
   { id: 'window:0x2c0000e', name: 'budget.ods – LibreOffice Calc', kind: 'window' },
-  { id: 'browser', name: 'Pick in the browser', kind: 'browser' },
 ]
 
 const firstRun = {

@@ -27,7 +27,7 @@
  *   duration_ms: number, outcome: Outcome, text: string, message: string|null, seen: boolean}} Recent
  * @typedef {{id: string, name: string, is_default: boolean}} Device
  * @typedef {{id: string, state: 'ok'|'missing'|'busy'|'no_sound', message: string|null}} Chosen
- * @typedef {{id: string, name: string, kind: 'camera'|'screen'|'window'|'portal'|'browser'|'virtual'}} VideoDevice
+ * @typedef {{id: string, name: string, kind: 'camera'|'screen'|'window'}} VideoDevice
  * @typedef {{id: string, state: 'ok'|'missing'|'busy'|'refused', message: string|null}} ChosenVideo
  * @typedef {{microphones: Device[], speakers: Device[], microphone: Chosen, speaker: Chosen,
  *   cameras: VideoDevice[], screens: VideoDevice[], camera: ChosenVideo, screen: ChosenVideo}} Devices

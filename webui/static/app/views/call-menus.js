@@ -29,7 +29,7 @@ export function PictureSwitches({ view }) {
 }
 
 /** Icons of what can be shared. @type {Record<string, string>} */
-const SHARE_ICONS = { screen: 'i-monitor', window: 'i-app-window', portal: 'i-monitor-up', browser: 'i-globe', virtual: 'i-monitor', camera: 'i-video' }
+const SHARE_ICONS = { screen: 'i-monitor', window: 'i-app-window', browser: 'i-globe' }
 
 /** What to share: screens and windows of this computer, or what the browser offers. @param {{view: View, call: Call, onClose: () => void}} props */
 export function ShareMenu({ view, call, onClose }) {
@@ -39,10 +39,9 @@ export function ShareMenu({ view, call, onClose }) {
     void show(call, 'screen', id)
     onClose()
   }
-  const listed = screens.filter((each) => each.kind !== 'browser')
   // What was chosen on the command line (a file, the test card) is in no list.
-  const named = ['default', 'null', 'browser', ''].includes(screen.id) || listed.some((each) => each.id === screen.id)
-  const here = named ? listed : [...listed, { id: screen.id, name: screen.id, kind: 'virtual' }]
+  const named = ['default', 'null', 'browser', ''].includes(screen.id) || screens.some((each) => each.id === screen.id)
+  const here = named ? screens : [...screens, { id: screen.id, name: screen.id, kind: 'screen' }]
   const item = (/** @type {{id: string, name: string, kind: string}} */ each) => html`<li key=${each.id}><button type="button" class="item" aria-pressed=${on && screen.id === each.id} onClick=${() => pick(each.id)}>
     <${Icon} name=${SHARE_ICONS[each.kind] ?? 'i-monitor'} /><span>${each.name}</span>${on && screen.id === each.id && html`<${Icon} name="i-check" small />`}</button></li>`
   return html`<${Popover} label=${t('share.menu')} onClose=${onClose}><h2>${t('share.title', { name: call.peer.name })}</h2>

@@ -27,8 +27,7 @@ export function DevicePicker({ devices, inCall }) {
 /** Cameras: those of this computer, and the browser's own. @param {{devices: Devices, onChoose: (id: string) => void}} props */
 export function CameraPicker({ devices, onChoose }) {
   const { cameras, camera } = devices
-  const list = cannot.value.encode ? cameras.filter((each) => each.kind !== 'browser')
-    : [...cameras.filter((each) => each.kind !== 'browser'), { id: 'browser', name: t('camera.browser'), kind: 'browser' }]
+  const list = cannot.value.encode ? cameras : [...cameras, { id: 'browser', name: t('camera.browser') }]
   const known = list.some((device) => device.id === camera.id)
   return html`<div class="pick"><label for="pick-camera"><${Icon} name="i-video" small />${t('devices.camera')}</label>
     <select id="pick-camera" class="field" value=${camera.id} aria-describedby=${camera.message ? 'pick-camera-trouble' : undefined}
