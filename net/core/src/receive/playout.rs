@@ -717,4 +717,14 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn after_an_outage_sound_of_more_than_half_a_second_ago_is_not_played() {
+        // Nothing comes for 0.9 s, then all of it at once: of 90 frames the oldest 40 are too old.
+        let sim =
+            Sim::new(1_000, |n| Some(if (200..290).contains(&n) { 30 + (290 - n) * 10 } else { 30 })).run();
+        let skipped = sim.playout.stats().skipped;
+        assert!((30..=50).contains(&skipped), "{:?}", sim.playout.stats());
+        assert!(!sim.played().contains(&210) && sim.played().contains(&280));
+    }
 }
