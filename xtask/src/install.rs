@@ -46,9 +46,10 @@ fn packages(need: Need) -> &'static [Package] {
             ("x11-utils", "xmessage"),
             ("tesseract-ocr", "tesseract"),
             ("fonts-dejavu-core", ""),
+            ("xfonts-base", ""),
             ("ffmpeg", "ffplay"),
         ],
-        Need::Network => &[("iproute2", "ip"), ("tcpdump", "tcpdump")],
+        Need::Network => &[("iproute2", "ip"), ("nftables", "nft"), ("tcpdump", "tcpdump")],
         Need::Python => &[("python3-venv", "")],
         Need::Deny => &[],
     }
