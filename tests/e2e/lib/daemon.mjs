@@ -12,14 +12,14 @@ export const BINARY = process.env.AHOY ?? fileURLToPath(new URL('../../../target
 /** What the command line must not inherit: a screen to open a browser on, options of whoever runs the tests. */
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^(AHOY_|DISPLAY|WAYLAND|BROWSER|XDG_RUNTIME_DIR|PULSE)/.test(key)))
 
-/** Waits until `look` gives something. The bound is for broken builds, not for timing. */
-export async function until(what, look, seconds = 30) {
+/** Waits until `look` gives something. The bound is for broken builds, not for timing; `pause` milliseconds between looks. */
+export async function until(what, look, seconds = 30, pause = 50) {
   const end = Date.now() + seconds * 1000
   for (;;) {
     const found = await look()
     if (found) return found
     if (Date.now() > end) throw new Error(`not within ${seconds} s: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, pause))
   }
 }
 
