@@ -39,6 +39,7 @@ use behaviour::{Behaviour, BehaviourEvent, Friends};
 pub(crate) use lending::Lenders;
 use peers::{Outgoing, Peers, Road};
 use relays::Relays;
+pub(crate) use streams::OPEN_TIME;
 use streams::{Arrived, StreamNews, arrived};
 
 /// Our protocol. Only devices that speak it count as nearby.

@@ -1,14 +1,20 @@
 //! The streams of each device: ours to speak, its to hear, and one that asks where the table is joined.
 
+use std::time::Duration;
+
 use ahoy_base::PeerId;
 use futures::StreamExt;
 use libp2p::swarm::Stream;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::{Driver, Outgoing, PROTOCOL};
 use crate::NetEvent;
 use crate::identity::{from_libp2p, to_libp2p};
 use crate::signalling::{self, MAX_WAITING};
+
+/// How long opening a stream may take. On a connection that closes meanwhile libp2p may never give an answer.
+pub(crate) const OPEN_TIME: Duration = Duration::from_secs(5);
 
 /// What tasks around streams tell the swarm task.
 pub(super) enum StreamNews {
@@ -76,9 +82,10 @@ impl Driver {
         let mut control = self.swarm.behaviour().stream.new_control();
         let news = self.news_out.clone();
         tokio::spawn(async move {
-            let result = match control.open_stream(target, PROTOCOL).await {
-                Ok(stream) => StreamNews::Opened(peer, stream),
-                Err(error) => StreamNews::Failed(peer, error.to_string()),
+            let result = match timeout(OPEN_TIME, control.open_stream(target, PROTOCOL)).await {
+                Ok(Ok(stream)) => StreamNews::Opened(peer, stream),
+                Ok(Err(error)) => StreamNews::Failed(peer, error.to_string()),
+                Err(_) => StreamNews::Failed(peer, "no answer".to_owned()),
             };
             // The task is gone only when the daemon stops.
             let _ = news.send(result).await;

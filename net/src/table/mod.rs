@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::reach::{decode_addresses, encode_addresses};
 use crate::signalling::{read_message, write_message};
+use crate::swarm::OPEN_TIME;
 use crate::{NetConfig, RelayRole};
 use node::Node;
 
@@ -152,7 +153,8 @@ impl Table {
     pub(crate) fn ask(&self, mut control: libp2p_stream::Control, peer: libp2p::PeerId) -> JoinHandle<()> {
         let requests = self.requests.clone();
         tokio::spawn(async move {
-            let Ok(mut stream) = control.open_stream(peer, ENTRY).await else { return };
+            let opened = tokio::time::timeout(OPEN_TIME, control.open_stream(peer, ENTRY)).await;
+            let Ok(Ok(mut stream)) = opened else { return };
             while let Ok(Some(message)) = read_message(&mut stream).await {
                 if requests.send(Request::Enter(decode_addresses(&message))).await.is_err() {
                     return;
