@@ -221,7 +221,7 @@ const files = {
     ...lived, peer: withEcho.peer, echo_test: {
       ...tested, text: 'You are hard to hear', speech_dbfs: -51.3, peak_dbfs: -34.2, returned_dbfs: -38.1, echo_return_loss_db: 2.4, faults: [
         { code: 'too_quiet', broken: false, text: 'You are hard to hear', works: 'Ahoy makes you louder, and the noise of the room with you.', do: "Raise the microphone's level in the system's sound settings, or move closer to it." },
-        { code: 'own_speaker_heard', broken: false, text: 'The microphone hears your speaker nearly as loud as you do', works: 'Ahoy takes the echo out, at some cost for your voice when both talk.', do: 'Turn the speaker down, move the microphone away from it, or use a headset.' },
+        { code: 'own_speaker_heard', broken: false, text: 'The microphone hears your speaker nearly as loud as you do', works: 'Ahoy takes the echo out if that is on in the settings, at some cost for your voice when both talk.', do: 'Turn the speaker down, move the microphone away from it, or use a headset.' },
       ],
     },
   })),

@@ -99,7 +99,10 @@ fn is_root() -> bool {
 }
 
 fn is_installed(package: &str) -> bool {
-    !on_path("dpkg-query") || Step::new("dpkg-query").args(["-W", package]).works()
+    // It also knows packages by name alone, which others suggest.
+    let status =
+        || std::process::Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]).output();
+    !on_path("dpkg-query") || status().is_ok_and(|output| output.stdout == b"installed")
 }
 
 fn on_path(program: &str) -> bool {

@@ -62,11 +62,6 @@ impl Step {
         }
         Ok(())
     }
-
-    /// Whether it runs and succeeds, without a word.
-    pub(crate) fn works(mut self) -> bool {
-        self.command.output().is_ok_and(|output| output.status.success())
-    }
 }
 
 /// Names of the files in `folder` that end with `ending`, in order.

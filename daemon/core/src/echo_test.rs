@@ -214,7 +214,7 @@ impl SoundFault {
             ),
             SoundFault::OwnSpeakerHeard => (
                 "The microphone hears your speaker nearly as loud as you do",
-                "Ahoy takes the echo out, at some cost for your voice when both talk.",
+                "Ahoy takes the echo out if that is on in the settings, at some cost for your voice when both talk.",
                 "Turn the speaker down, move the microphone away from it, or use a headset.",
             ),
             SoundFault::Loss => (

@@ -104,22 +104,7 @@ impl PlaybackThread {
     ) -> Result<PlaybackThread, String> {
         let (orders, inbox) = sync_channel(MAX_ORDERS);
         let sounding = Arc::new(AtomicBool::new(false));
-        let state = Playback {
-            out: None,
-            peers: BTreeMap::new(),
-            taps: BTreeMap::new(),
-            tone: None,
-            test: None,
-            volume: 1.0,
-            meter: LevelMeter::default(),
-            ticks: 0,
-            levels,
-            far,
-            figures,
-            events,
-            trace,
-            sounding: sounding.clone(),
-        };
+        let state = Playback::new(levels, far, figures, events, trace, sounding.clone());
         let handle = std::thread::Builder::new()
             .name("playback".to_owned())
             .spawn(move || state.run(&inbox))
@@ -237,6 +222,32 @@ struct Playback {
 }
 
 impl Playback {
+    fn new(
+        levels: Arc<SharedLevels>,
+        far: Producer<Tick>,
+        figures: FiguresBoard,
+        events: mpsc::Sender<AudioEvent>,
+        trace: Trace,
+        sounding: Arc<AtomicBool>,
+    ) -> Playback {
+        Playback {
+            out: None,
+            peers: BTreeMap::new(),
+            taps: BTreeMap::new(),
+            tone: None,
+            test: None,
+            volume: 1.0,
+            meter: LevelMeter::default(),
+            ticks: 0,
+            levels,
+            far,
+            figures,
+            events,
+            trace,
+            sounding,
+        }
+    }
+
     fn run(mut self, orders: &Receiver<PlaybackOrder>) {
         loop {
             loop {
@@ -499,22 +510,8 @@ mod tests {
     fn a_tick_of_the_speaker_allocates_nothing_whatever_the_network_does() {
         let (far, mut taken) = rtrb::RingBuffer::new(4);
         let (events, _news) = mpsc::channel(4);
-        let mut playback = Playback {
-            out: None,
-            peers: BTreeMap::new(),
-            taps: BTreeMap::new(),
-            tone: None,
-            test: None,
-            volume: 1.0,
-            meter: LevelMeter::default(),
-            ticks: 0,
-            levels: Arc::default(),
-            far,
-            figures: FiguresBoard::default(),
-            events,
-            trace: Trace::off(),
-            sounding: Arc::default(),
-        };
+        let (figures, trace) = (FiguresBoard::default(), Trace::off());
+        let mut playback = Playback::new(Arc::default(), far, figures, events, trace, Arc::default());
         let mut resampler = Resampler::from_48k(44_100).unwrap();
         // One comes evenly, the other with 40 ms of jitter; both lose a packet in 31.
         let mut ways = Vec::new();
