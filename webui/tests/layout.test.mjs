@@ -27,13 +27,13 @@ test('whoever is seen stands large, and a shared screen before that', () => {
 })
 
 test('the own screen is shown large only to who asks for it', () => {
-  assert.deepEqual(placed('video-presenting'), ['speaker', 'their camera', ['my screen'], 'my camera'])
+  assert.deepEqual(placed('video-presenting'), ['speaker', 'their camera', ['my screen', 'my camera'], null])
   assert.deepEqual(placed('video-presenting', 'presenter'), ['presenter', 'my screen', ['their camera', 'my camera'], null])
 })
 
 test('a chosen layout holds, as far as there is something for it', () => {
   assert.deepEqual(placed('video-share', 'grid'), ['grid', null, ['their screen', 'their camera', 'my camera'], null])
-  assert.deepEqual(placed('video-share', 'speaker'), ['speaker', 'their camera', ['their screen'], 'my camera'])
+  assert.deepEqual(placed('video-share', 'speaker'), ['speaker', 'their camera', ['their screen', 'my camera'], null])
   assert.deepEqual(placed('video', 'presenter')[0], 'speaker')
   assert.equal(choices(golden('video').calls[0]).includes('presenter'), false)
   assert.deepEqual([1, 2, 4, 5, 9, 10, 25].map(columns), [1, 2, 2, 3, 3, 4, 5])

@@ -90,9 +90,10 @@ const HUES = [168, 28, 262, 212, 50, 340, 185, 318, 235, 290]
 
 /** A stable hue for a person. @param {string} peer */
 export function hue(peer) {
-  let sum = 7
-  for (const letter of peer.slice(-8)) sum = (sum * 31 + letter.charCodeAt(0)) % 3600
-  return HUES[sum % HUES.length]
+  // FNV-1a: near letters give far hues.
+  let hash = 0x811c9dc5
+  for (const letter of peer) hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193)
+  return HUES[((hash >>> 16) ^ (hash & 0xffff)) % HUES.length]
 }
 
 /** First letter of a name as a person would draw it. @param {string} name */

@@ -71,7 +71,8 @@ export function number(value, options) {
 
 /** Hours and minutes of a moment. @param {number} unix_ms */
 export function time(unix_ms) {
-  return new Intl.DateTimeFormat(now.language, { hour: '2-digit', minute: '2-digit', hourCycle: hourCycle() }).format(unix_ms)
+  const cycle = hourCycle()
+  return new Intl.DateTimeFormat(now.language, { hour: cycle === 'h23' ? '2-digit' : 'numeric', minute: '2-digit', hourCycle: cycle }).format(unix_ms)
 }
 
 /** What this person's system uses: an English page on a German machine still shows 14:30. */

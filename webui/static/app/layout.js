@@ -36,7 +36,9 @@ export function arrange(call, me, wanted) {
   if (share && (wanted === 'presenter' || wanted === 'auto')) {
     return { mode: 'presenter', main: share, rest: [...shares.filter((each) => each !== share), ...people], self: null }
   }
-  return { mode: peer.track || shares.length > 0 ? 'speaker' : self.track ? 'speaker' : 'voice', main: peer, rest: shares, self }
+  // Beside a strip of tiles the own one stands in it: floating, it would lie over the gap.
+  if (shares.length > 0) return { mode: 'speaker', main: peer, rest: [...shares, self], self: null }
+  return { mode: peer.track || self.track ? 'speaker' : 'voice', main: peer, rest: [], self }
 }
 
 /** Layouts that make sense for a call. @param {Call} call @returns {Layout[]} */

@@ -36,7 +36,7 @@ export function Stats({ view, call, onClose }) {
     const size = track.width && track.height ? `${track.width} × ${track.height}` : '–'
     return { name: t('stats.' + (mine ? 'sent.' : 'got.') + track.track), size, key: `${mine ? 'sent' : 'got'} ${track.track}`, track }
   })
-  return html`<${Popover} label=${t('stats.title')} onClose=${onClose} class="left stats"><h2>${quality?.text ?? t('stats.title')}</h2>
+  return html`<${Popover} label=${t('stats.title')} onClose=${onClose} class="left stats"><h2>${t('stats.title')}${quality && html`<span class=${'grade ' + quality.word}>${quality.text}</span>`}</h2>
     <dl class="facts">${facts.map(([what, value]) => html`<dt key=${what}>${what}</dt><dd class="num">${value}</dd>`)}</dl>
     <${Graph} call=${call} of="delay" label=${t('stats.delay')} words=${or(quality?.delay_ms, millis)} least=${100} />
     <${Graph} call=${call} of="loss" label=${t('stats.loss')} words=${or(quality?.loss_percent, percent)} least=${5} />

@@ -28,7 +28,7 @@ export function Conversation({ state, view, contact }) {
           aria-label=${t('call.voice-to', { name: contact.name })} title=${t('call.voice-to', { name: contact.name })}><${Icon} name="i-phone" />${echo && html`<span>${t('call.voice')}</span>`}</button>
         ${!echo && html`<button type="button" class="act prim" disabled=${busy || contact.verified === 'changed'} onClick=${() => dialVideo(contact.peer_id)} aria-keyshortcuts="Alt+Shift+V"
           aria-label=${t('call.video-to', { name: contact.name })}><${Icon} name="i-video" /><span>${t('call.video')}</span></button>`}
-        ${!echo && html`<button type="button" class="icb" aria-label=${t('panel.open')} aria-expanded=${state.panel} onClick=${() => dispatch({ type: 'panel', on: !state.panel })}><${Icon} name="i-panel-right" /></button>`}
+        ${!echo && html`<button type="button" class="icb" aria-label=${t('panel.open')} title=${t('panel.open')} aria-expanded=${state.panel} onClick=${() => dispatch({ type: 'panel', on: !state.panel })}><${Icon} name="i-panel-right" /></button>`}
       </div></header>
     <${Log} view=${view} contact=${contact} />
     ${state.panel && !echo && html`<${Panel} contact=${contact} />`}</div>`

@@ -65,9 +65,9 @@ function NewCall({ view, problem }) {
   }
   return html`<${Modal} title=${t('people.new-call')} onClose=${close}><form onSubmit=${submit}>
     <label for="who">${t('new.who')}</label>
-    <div class="line"><input id="who" class="field" autocomplete="off" spellcheck=${false} placeholder=${t('new.placeholder')} value=${text} onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
-      <button class="btn prim" disabled=${text.trim() === ''}><${Icon} name="i-phone" small />${t('call.voice')}</button>
-      <button type="button" class="btn" disabled=${text.trim() === ''} onClick=${() => start('video')}><${Icon} name="i-video" small />${t('call.video-short')}</button></div>
+    <div class="line who-line"><input id="who" class="field" autocomplete="off" spellcheck=${false} placeholder=${t('new.placeholder')} value=${text} onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
+      <button class="btn prim" disabled=${text.trim() === ''}><${Icon} name="i-phone" small /><span>${t('call.voice')}</span></button>
+      <button type="button" class="btn" disabled=${text.trim() === ''} onClick=${() => start('video')}><${Icon} name="i-video" small /><span>${t('call.video-short')}</span></button></div>
     <${Refusal} problem=${problem} />
     <ul class="pick-list" role="list">${known.slice(0, 8).map((each) => html`<li key=${each.peer_id} class="row-line"><button type="button" class="row" onClick=${() => dial(each.peer_id, 'voice')}>
       <${Avatar} peer=${each.peer_id} name=${each.name || '?'} echo=${'kind' in each && each.kind === 'echo'} /><span class="rx"><span class="rn">${each.name || t('people.unnamed')}</span></span><${Icon} name="i-phone" /></button>

@@ -78,7 +78,7 @@ function People({ state, view }) {
   const add = () => dispatch({ type: 'dialog', dialog: { kind: 'add', card: card ?? '' } })
   return html`<${Side} state=${state}>
     <header class="sh"><h2 id="side-title">${t('nav.people')}</h2>
-      <button type="button" class="icb" aria-label=${t('people.add')} onClick=${add}><${Icon} name="i-user-plus" /></button>
+      <button type="button" class="icb" aria-label=${t('people.add')} title=${t('people.add')} onClick=${add}><${Icon} name="i-user-plus" /></button>
       <button type="button" class="cta" onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'new-call' } })}><${Icon} name="i-plus" small />${t('people.new-call')}</button></header>
     <label class="search"><${Icon} name="i-search" small /><span class="sr">${t('people.search')}</span>
       <input id="search" type="search" placeholder=${t('people.search')} value=${state.search} autocomplete="off" spellcheck=${false}
@@ -134,7 +134,7 @@ function Calls({ state, view }) {
   const busy = runningCall(state) !== null
   return html`<${Side} state=${state}>
     <header class="sh"><h2 id="side-title">${t('nav.calls')}</h2>
-      ${view.recent.length > 0 && html`<button type="button" class="icb" aria-label=${t('calls.clear')} onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'clear-recent' } })}><${Icon} name="i-trash-2" /></button>`}
+      ${view.recent.length > 0 && html`<button type="button" class="icb" aria-label=${t('calls.clear')} title=${t('calls.clear')} onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'clear-recent' } })}><${Icon} name="i-trash-2" /></button>`}
       <button type="button" class="cta" onClick=${() => dispatch({ type: 'dialog', dialog: { kind: 'new-call' } })}><${Icon} name="i-plus" small />${t('people.new-call')}</button></header>
     <label class="search"><${Icon} name="i-search" small /><span class="sr">${t('calls.search')}</span>
       <input id="search" type="search" placeholder=${t('calls.search')} value=${state.search} onInput=${(/** @type {any} */ event) => dispatch({ type: 'search', text: event.currentTarget.value })} /><kbd>Ctrl K</kbd></label>

@@ -12,6 +12,12 @@ export function Icon({ name, small }) {
   return html`<svg class=${'ic' + (small ? ' xs' : '')} aria-hidden="true"><use href=${'/icons/sprite.svg#' + name} /></svg>`
 }
 
+/** Bars of a connection: those it lacks are faint. @param {{word: 'good'|'fair'|'poor'}} props */
+export function Signal({ word }) {
+  const lit = word === 'good' ? 'i-signal' : word === 'fair' ? 'i-signal-medium' : 'i-signal-low'
+  return html`<svg class="ic xs" aria-hidden="true"><use href="/icons/sprite.svg#i-signal" opacity=".32" /><use href=${'/icons/sprite.svg#' + lit} /></svg>`
+}
+
 /** A person as a coloured letter. @param {{peer: string, name: string, online?: boolean, echo?: boolean, size?: string}} props */
 export function Avatar({ peer, name, online, echo, size }) {
   return html`<span class=${`av ${online ? 'on' : ''} ${size ?? ''}`} style=${{ '--h': hue(peer) }} aria-hidden="true">
@@ -31,10 +37,12 @@ export function Clock({ since }) {
   return html`<time class="num" datetime=${`PT${Math.floor(passed / 1000)}S`}>${clock(passed)}</time>`
 }
 
-/** Whole seconds since a moment. @param {{since: number}} props */
-export function Seconds({ since }) {
+/** That the link is being looked for again, and for how long by now. @param {{since: number|null}} props */
+export function Reconnecting({ since }) {
   void tick.value
-  return html`<span class="num">${t('time.seconds', { n: Math.max(0, Math.round((now() - since) / 1000)) })}</span>`
+  const words = t('phase.reconnecting')
+  if (since === null) return words
+  return html`<span class="num">${words} · ${t('time.seconds', { n: Math.max(0, Math.round((now() - since) / 1000)) })}</span>`
 }
 
 /** A level meter. @param {{of: 'microphone'|'speaker', label: string}} props */
@@ -70,6 +78,7 @@ export function Popover({ label, onClose, class: name, children }) {
   const box = useRef(/** @type {HTMLElement|null} */ (null))
   useLayoutEffect(() => {
     const opener = document.activeElement
+    if (box.current && opener instanceof HTMLElement && opener.dataset.opens) place(box.current, opener)
     const first = box.current?.querySelector('button, input, select')
     if (first instanceof HTMLElement) first.focus({ preventScroll: true })
     return () => {
@@ -84,6 +93,22 @@ export function Popover({ label, onClose, class: name, children }) {
     return () => document.removeEventListener('pointerdown', outside)
   }, [])
   return html`<div ref=${box} class=${'pop ' + (name ?? '')} role="dialog" aria-label=${label}>${children}</div>`
+}
+
+/** Narrow windows have sheets at the lower edge instead. */
+const SHEETS_PX = 640
+/** Between a window, its opener and the edge. */
+const GAP_PX = 16
+
+/** Puts a window over its opener, or under it in the upper half of the page. @param {HTMLElement} box @param {HTMLElement} opener */
+function place(box, opener) {
+  const floor = box.offsetParent?.getBoundingClientRect()
+  if (!floor || innerWidth <= SHEETS_PX) return
+  const at = opener.getBoundingClientRect()
+  const width = box.offsetWidth
+  const left = Math.max(GAP_PX, Math.min(at.left + at.width / 2 - width / 2, innerWidth - width - GAP_PX))
+  Object.assign(box.style, { left: `${left - floor.left}px`, right: 'auto', translate: 'none' })
+  if (at.top < innerHeight / 2) Object.assign(box.style, { top: `${at.bottom + GAP_PX / 2 - floor.top}px`, bottom: 'auto' })
 }
 
 /** A modal window of the page. @param {{title: string, onClose: () => void, children?: any}} props */

@@ -27,7 +27,7 @@ export function Ring({ state, call }) {
     <div class="rg-bg" aria-hidden="true"></div>
     <div class="rg-h"><span class="rg-av"><${Avatar} peer=${peer.peer_id} name=${peer.name} echo=${peer.kind === 'echo'} size="huge" /></span>
       <div><p class="rg-k" id="ring-kind"><${Icon} name=${video ? 'i-video' : 'i-phone'} small />${t(video ? 'ring.video' : 'ring.voice')}</p><h2 id="ring-name">${peer.name}</h2>
-        <p class=${'rg-s' + (peer.known && peer.verified !== 'changed' ? '' : ' odd')}><${Icon} name=${peer.verified === 'verified' ? 'i-shield-check' : peer.known ? 'i-shield' : 'i-user-x'} small />${t(trust)}</p></div></div>
+        <p class=${'rg-s ' + (!peer.known || peer.verified === 'changed' ? 'odd' : peer.verified)}><${Icon} name=${peer.verified === 'verified' ? 'i-shield-check' : peer.known ? 'i-shield' : 'i-user-x'} small />${t(trust)}</p></div></div>
     ${replying ? html`<div class="rg-m">${REPLIES.map((key) => html`<button type="button" key=${key} class="btn wide" onClick=${() => send({ do: 'decline', call: call.id, message: t(key) })}>${t(key)}</button>`)}
         <button type="button" class="btn wide" onClick=${() => dispatch({ type: 'replying', call: null })}>${t('back')}</button></div>`
       : html`<div class=${'rg-a' + (video ? ' four' : '')}>

@@ -1,7 +1,7 @@
 // The settings, one part at a time.
 
 import { html } from '../html.js'
-import { ago, t } from '../i18n.js'
+import { ago, number, t } from '../i18n.js'
 import { dispatch, now, send } from '../store.js'
 import { useState } from '../../vendor/hooks.mjs'
 import { Connection } from './dialogs.js'
@@ -73,7 +73,7 @@ function CallsPart({ view }) {
       <${Switch} label=${t('calls.visible')} hint=${t('calls.visible-hint')} on=${settings.visible_on_lan} onChange=${(/** @type {boolean} */ on) => send({ do: 'set_settings', visible_on_lan: on })} /></section>
     <section class="box"><label for="volume">${t('calls.volume')}</label>
       <div class="line"><input id="volume" type="range" min="0" max="100" step="5" value=${settings.ring_volume} onChange=${(/** @type {any} */ event) => send({ do: 'set_settings', ring_volume: Number(event.currentTarget.value) })} />
-        <output class="num">${settings.ring_volume} %</output></div></section>
+        <output class="num">${number(settings.ring_volume / 100, { style: 'percent' })}</output></div></section>
     <${Notifications} />`
 }
 

@@ -12,7 +12,7 @@ import { LAYOUT_ICONS, LayoutMenu, toggleRecording } from './call-menus.js'
 import { Controls } from './controls.js'
 import { silent } from './devices.js'
 import { EchoTest } from './echo-test.js'
-import { Avatar, Clock, Icon, Seconds } from './parts.js'
+import { Avatar, Clock, Icon, Reconnecting, Signal } from './parts.js'
 import { canPopOut, out, popOut } from './popout.js'
 import { Person, Self, Share, ShareTile, SharingBar, Weak } from './tile.js'
 
@@ -38,14 +38,14 @@ export function Stage({ state, view, call }) {
       if (first instanceof HTMLElement) first.focus()
     }}>${t('stage.skip')}</a>
     <header class="top"><div class="tl">
-      <button type="button" class="glass round" aria-label=${t('stage.back')} onClick=${() => dispatch(call.state === 'ended' ? { type: 'stage', call: null } : { type: 'minimise', on: true })}><${Icon} name="i-chevron-left" /></button>
+      <button type="button" class="glass round" aria-label=${t('stage.back')} title=${t('stage.back')} onClick=${() => dispatch(call.state === 'ended' ? { type: 'stage', call: null } : { type: 'minimise', on: true })}><${Icon} name="i-chevron-left" /></button>
       <div class="ttl"><h1 ref=${title} tabindex="-1">${call.peer.name}</h1><p>${statusLine(call)}</p></div></div>
       <div class="tr"><${Light} view=${view} call=${call} />
         ${call.tracks.length > 0 && !over && html`<span class="menu-of"><button type="button" class="glass only-w" data-opens="layout" aria-haspopup="dialog" aria-expanded=${state.popover === 'layout'} aria-keyshortcuts="l"
             onClick=${() => dispatch({ type: 'popover', popover: state.popover === 'layout' ? null : 'layout' })}><${Icon} name=${LAYOUT_ICONS[state.layout]} /><span>${t('layout.' + state.layout)}</span><${Icon} name="i-chevron-down" small /></button>
           ${state.popover === 'layout' && html`<${LayoutMenu} state=${state} call=${call} onClose=${closeMenu} />`}</span>`}
         ${canPopOut() && !over && html`<button type="button" class="glass round" aria-label=${t('stage.pop-out')} title=${t('stage.pop-out')} aria-pressed=${out.value} onClick=${() => void popOut()}><${Icon} name="i-picture-in-picture-2" /></button>`}
-        <button type="button" class="glass round hide-m" aria-label=${t('stage.full')} aria-keyshortcuts="f" onClick=${toggleFullScreen}><${Icon} name="i-maximize-2" /></button></div></header>
+        <button type="button" class="glass round hide-m" aria-label=${t('stage.full')} title=${t('stage.full') + ' (F)'} aria-keyshortcuts="f" onClick=${toggleFullScreen}><${Icon} name="i-maximize-2" /></button></div></header>
     <section class="bars" aria-label=${t('stage.notices')}>${others.map((other) => html`<div class="other" key=${other.id}><${Icon} name="i-pause" small /><span>${t('stage.other', { name: other.peer.name })}</span>
       <button type="button" class="glass" onClick=${() => { send({ do: 'hold', call: call.id, on: true }); send({ do: 'hold', call: other.id, on: false }); dispatch({ type: 'stage', call: other.id }) }}>${t('stage.switch')}</button></div>`)}
       ${!over && html`<${RecordingBar} call=${call} /><${SharingBar} view=${view} call=${call} />`}</section>
@@ -103,7 +103,7 @@ function statusLine(call) {
   if (call.path) {
     const word = call.quality?.word ?? 'good'
     parts.push(html`<button type="button" class=${'lock only-w signal ' + word} data-opens="stats" aria-haspopup="dialog" title=${call.quality?.text ?? ''} onClick=${() => dispatch({ type: 'popover', popover: 'stats' })}>
-      <${Icon} name=${word === 'good' ? 'i-signal' : word === 'fair' ? 'i-signal-medium' : 'i-signal-low'} small />${pathWords(call)}${call.quality && html`<span class="sr">, ${call.quality.text}</span>`}</button>`)
+      <${Signal} word=${word} />${pathWords(call)}${call.quality && html`<span class="sr">, ${call.quality.text}</span>`}</button>`)
   }
   return parts.flatMap((part, n) => (n === 0 ? [part] : [html`<span class=${n === 2 ? 'dot only-w' : 'dot'}></span>`, part]))
 }
@@ -112,7 +112,7 @@ function statusLine(call) {
 function pathWords(call) {
   if (!call.path) return ''
   const kind = t('path.' + call.path.kind)
-  return call.path.rtt_ms === null ? kind : `${kind} · ${millis(call.path.rtt_ms)}`
+  return call.path.rtt_ms === null ? kind : `${kind} · ${millis(Math.max(1, Math.round(call.path.rtt_ms)))}`
 }
 
 /** The other person without a picture: a letter, a ring while they speak, and what is going on. @param {{call: Call}} props */
@@ -130,7 +130,7 @@ function Voice({ call }) {
 
 /** @param {Call} call */
 function phaseWords(call) {
-  if (call.state === 'reconnecting') return html`${t('phase.reconnecting')} ${call.reconnecting_since_ms !== null && html`<${Seconds} since=${call.reconnecting_since_ms} />`}`
+  if (call.state === 'reconnecting') return html`<${Reconnecting} since=${call.reconnecting_since_ms} />`
   if (call.state === 'ended') return ''
   if (call.hold.local) return t('hold.local')
   if (call.hold.remote) return t('hold.remote', { name: call.peer.name })

@@ -8,7 +8,7 @@ import { cornerAt, cornerByKey } from '../layout.js'
 import { attach, nameOf, sizes } from '../media/tiles.js'
 import { stop } from '../pictures.js'
 import { dispatch, levels } from '../store.js'
-import { Avatar, Icon, Seconds } from './parts.js'
+import { Avatar, Icon, Reconnecting, Signal } from './parts.js'
 
 /**
  * @typedef {import('../protocol.js').View} View
@@ -44,7 +44,7 @@ export function Person({ view, call, spot, large }) {
     ${spot.track && html`<${Picture} key=${spot.track} call=${call.id} peer_id=${spot.peer_id} track=${spot.track} mirrored=${spot.mine && view.settings.mirror_self} label=${t(spot.mine ? 'tile.own-camera' : 'tile.camera', { name })} />`}
     ${!shown && html`<span class="halo" aria-hidden="true"></span><${Avatar} peer=${spot.peer_id} name=${spot.mine ? view.me.name : name} echo=${!spot.mine && call.peer.kind === 'echo'} size=${large ? 'giant' : 'large'} />`}
     ${!spot.mine && html`<${Weak} call=${call} frozen=${track?.frozen ?? false} live=${live} />`}
-    ${large && call.state === 'reconnecting' && !spot.mine && html`<p class="over-pic" role="status">${t('phase.reconnecting')} ${call.reconnecting_since_ms !== null && html`<${Seconds} since=${call.reconnecting_since_ms} />`}</p>`}
+    ${large && call.state === 'reconnecting' && !spot.mine && html`<p class="over-pic" role="status"><${Reconnecting} since=${call.reconnecting_since_ms} /></p>`}
     ${large && !live && call.state === 'active' && html`<p class="over-pic" role="status">${call.hold.local ? t('hold.local') : t('hold.remote', { name })}</p>`}
     <span class="tag">${muted && html`<${Icon} name="i-mic-off" small />`}${speaking && html`<span class="eq" aria-hidden="true"><i></i><i></i><i></i></span>`}<span class="nm">${name}</span>
       ${status.length > 0 && html`<span class="sr">, ${status.join(', ')}</span>`}</span></div>`
@@ -62,7 +62,7 @@ function weakWords(call, frozen, live) {
 export function Weak({ call, frozen, live }) {
   const words = weakWords(call, frozen, live)
   if (!words) return null
-  return html`<span class=${'weak ' + words.kind}><${Icon} name=${words.kind === 'poor' ? 'i-signal-low' : 'i-signal-medium'} small /><span>${words.text}</span></span>`
+  return html`<span class=${'weak ' + words.kind}><${Signal} word=${words.kind === 'poor' ? 'poor' : 'fair'} /><span>${words.text}</span></span>`
 }
 
 /** Steps of the zoom. */
@@ -121,7 +121,7 @@ export function ShareTile({ call, spot }) {
 export function SharingBar({ view, call }) {
   if (!call.tracks.some((each) => each.track === 'screen' && each.peer_id === view.me.peer_id)) return null
   const source = view.devices.screens.find((each) => each.id === view.devices.screen.id)
-  return html`<div class="other sharing-bar" role="status"><${Icon} name="i-monitor-up" small /><span><b>${t('share.on', { name: call.peer.name })}</b>${source && html` · ${source.name}`}</span>
+  return html`<div class="other sharing-bar" role="status"><${Icon} name="i-monitor-up" small /><span><b>${t('share.on', { name: call.peer.name })}</b>${source && html`<span class="only-w"> · ${source.name}</span>`}</span>
     <button type="button" class="glass danger" onClick=${() => stop(call, 'screen')}>${t('share.stop')}</button></div>`
 }
 
