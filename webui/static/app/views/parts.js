@@ -78,7 +78,7 @@ export function Popover({ label, onClose, class: name, children }) {
   const box = useRef(/** @type {HTMLElement|null} */ (null))
   useLayoutEffect(() => {
     const opener = document.activeElement
-    if (box.current && opener instanceof HTMLElement && opener.dataset.opens) place(box.current, opener)
+    if (box.current && opener instanceof HTMLElement && opener.dataset.opens && !box.current.classList.contains('under')) place(box.current, opener)
     const first = box.current?.querySelector('button, input, select')
     if (first instanceof HTMLElement) first.focus({ preventScroll: true })
     return () => {
