@@ -1,7 +1,7 @@
 //! Drives one `Session`: one input, drain to `Wake`, wait. The law of the shell, and nothing else: no policy here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -66,7 +66,9 @@ pub(crate) enum TaskInput {
     Handshake(Vec<u8>),
     /// Our own addresses changed.
     Candidates(Vec<SocketAddr>),
-    /// Whether the peer may learn them.
+    /// Signalling reaches the peer at these hosts, nobody in between.
+    PeerAt(Vec<IpAddr>),
+    /// Whether the peer may learn our addresses.
     Exposure(Exposure),
     /// The network changed under us.
     NetworkChanged,
@@ -293,6 +295,7 @@ impl Driver {
         match input {
             TaskInput::Handshake(bytes) => self.session.handle(now, Input::Handshake(&bytes)),
             TaskInput::Candidates(addresses) => self.session.handle(now, Input::Candidates(addresses)),
+            TaskInput::PeerAt(hosts) => self.session.handle(now, Input::PeerAt(hosts)),
             TaskInput::Exposure(exposure) => self.session.handle(now, Input::Exposure(exposure)),
             TaskInput::NetworkChanged => self.session.handle(now, Input::NetworkChanged),
             TaskInput::Incoming(link) => self.add_link(link),

@@ -267,6 +267,7 @@ impl Node {
             NetEvent::NearbyGone { peer } => host.on_net(now, NetNews::NearbyGone(peer)),
             NetEvent::PeerUp { peer } => {
                 self.up.insert(peer);
+                self.tell_hosts(peer);
                 self.greet(peer, host);
                 self.calls.handle(now, wall_ms, Input::PeerUp(peer));
                 host.on_net(now, NetNews::Up(peer));
@@ -296,6 +297,15 @@ impl Node {
                 ask.answer(host.may_relay(peer, in_call));
             }
             NetEvent::Warning { text } => host.on_net(now, NetNews::Warning(text)),
+        }
+    }
+
+    /// The sessions with `peer` try first where signalling reaches it.
+    fn tell_hosts(&self, peer: PeerId) {
+        for call in self.calls.calls().filter(|call| call.peer() == peer) {
+            if let Some(task) = self.tasks.get(&call.id()) {
+                task.send(TaskInput::PeerAt(self.net.hosts(peer)));
+            }
         }
     }
 
@@ -361,6 +371,7 @@ impl Node {
                     };
                     let task = CallTask::start(config, self.net.clone(), self.task_events_out.clone());
                     task.send(TaskInput::LowData(self.low_data));
+                    task.send(TaskInput::PeerAt(self.net.hosts(peer)));
                     self.tasks.insert(call, task);
                 }
                 Output::Session { call, peer, command: SessionCommand::Stop } => {

@@ -21,7 +21,7 @@ mod swarm;
 mod table;
 mod udp_socket;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -332,6 +332,11 @@ impl Net {
     /// Takes links that `peer` opens, until disarmed as often as armed. Everybody else finds the port silent.
     pub fn arm(&self, peer: PeerId) {
         self.media.arm(peer);
+    }
+
+    /// The hosts at which signalling reaches `peer`, nobody in between.
+    pub fn hosts(&self, peer: PeerId) -> Vec<IpAddr> {
+        self.media.hosts(peer)
     }
 
     /// Undoes one [`Net::arm`].

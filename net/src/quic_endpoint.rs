@@ -41,7 +41,7 @@ const IDLE: VarInt = VarInt::from_u32(15_000);
 const ACK_AFTER: VarInt = VarInt::from_u32(50);
 const ACK_WITHIN: Duration = Duration::from_millis(100);
 /// What a round trip is taken to last before it is measured: a lost first packet is sent again after three of it.
-const FIRST_RTT: Duration = Duration::from_millis(50);
+const FIRST_RTT: Duration = Duration::from_millis(25);
 /// NAT mappings of UDP live 30 s or longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Handshakes of others that may be under way at once.
@@ -74,6 +74,8 @@ struct Shared {
     /// Where a gateway passes on to us.
     mapped: Mutex<Vec<SocketAddr>>,
     armed: Mutex<BTreeMap<PeerId, usize>>,
+    /// Where signalling reaches devices, nobody in between.
+    hosts: Mutex<BTreeMap<PeerId, Vec<IpAddr>>>,
     /// Whom our address is hidden from.
     hidden: Mutex<BTreeSet<PeerId>>,
     next_link: AtomicU32,
@@ -113,6 +115,7 @@ impl Media {
             observed: Mutex::default(),
             mapped: Mutex::default(),
             armed: Mutex::default(),
+            hosts: Mutex::default(),
             hidden: Mutex::default(),
             next_link: AtomicU32::new(1),
             clock,
@@ -129,6 +132,8 @@ impl Media {
             self.answer(Some(self.shared.server.clone()));
         }
         *armed.entry(peer).or_insert(0) += 1;
+        drop(armed);
+        self.welcome_hosts();
     }
 
     /// Takes no more links of `peer`.
@@ -143,6 +148,37 @@ impl Media {
                 }
             }
         }
+        drop(armed);
+        self.welcome_hosts();
+    }
+
+    /// Signalling reaches `peer` at `hosts`, nobody in between.
+    pub(crate) fn set_hosts(&self, peer: PeerId, hosts: Vec<IpAddr>) {
+        let mut all = self.all_hosts();
+        if hosts.is_empty() {
+            all.remove(&peer)
+        } else {
+            all.insert(peer, hosts)
+        };
+        drop(all);
+        self.welcome_hosts();
+    }
+
+    /// Where signalling reaches `peer`, nobody in between.
+    pub(crate) fn hosts(&self, peer: PeerId) -> Vec<IpAddr> {
+        self.all_hosts().get(&peer).cloned().unwrap_or_default()
+    }
+
+    /// Links of those who are expected are taken from where they are already met.
+    fn welcome_hosts(&self) {
+        let armed = self.armed();
+        let hosts = self.all_hosts();
+        let welcome = armed.keys().filter_map(|peer| hosts.get(peer)).flatten().copied().collect();
+        self.shared.port.set_hosts(welcome);
+    }
+
+    fn all_hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<PeerId, Vec<IpAddr>>> {
+        self.shared.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether links of `peer` are taken.

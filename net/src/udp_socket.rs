@@ -72,6 +72,8 @@ struct Tables {
     splices: HashMap<SocketAddr, Splice>,
     by_id: HashMap<[u8; TAG], SocketAddr>,
     welcome: HashMap<SocketAddr, Moment>,
+    /// From these hosts QUIC handshakes are taken, whatever the port.
+    hosts: Vec<IpAddr>,
     /// Came through a relay, for QUIC.
     waiting: VecDeque<(SocketAddr, Bytes)>,
     relay: Option<Relay>,
@@ -150,6 +152,11 @@ impl UdpPort {
         if tables.welcome.len() < MAX_WELCOME {
             tables.welcome.insert(plain(address), now + WELCOME);
         }
+    }
+
+    /// Takes QUIC handshakes from any port of `hosts`, and of no others.
+    pub(crate) fn set_hosts(&self, hosts: Vec<IpAddr>) {
+        self.tables().hosts = hosts;
     }
 
     /// An address that stands for splice `id` of the relay at `relay`.
@@ -350,12 +357,15 @@ impl UdpPort {
 }
 
 impl Tables {
-    /// QUIC of somebody who is expected: handshakes are taken from those who proved a key, the rest is for quinn to tell.
+    /// QUIC of somebody who is expected: handshakes are taken from those who proved a key or are met already, the rest is for
+    /// quinn to tell.
     fn is_quic(&self, now: Moment, from: SocketAddr, segment: &[u8]) -> bool {
         match segment.first() {
             // The fixed bit; ours never grease it (RFC 9287 is off).
             Some(first) if first & 0x40 == 0 => false,
-            Some(first) if first & 0x80 != 0 => self.welcome.get(&from).is_some_and(|until| now < *until),
+            Some(first) if first & 0x80 != 0 => {
+                self.welcome.get(&from).is_some_and(|until| now < *until) || self.hosts.contains(&from.ip())
+            }
             Some(_) => true,
             None => false,
         }

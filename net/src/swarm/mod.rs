@@ -332,6 +332,7 @@ impl Driver {
                 let Some(peer) = from_libp2p(&peer_id) else { return };
                 if let Some(entry) = self.peers.get_mut(peer) {
                     entry.left((self.clock)(), connection_id);
+                    self.parts.media.set_hosts(peer, entry.hosts());
                 }
                 if num_established == 0 {
                     self.on_disconnected(peer);
@@ -414,6 +415,7 @@ impl Driver {
         }
         entry.finding.found();
         entry.roads.extend(Road::of(now, connection, endpoint));
+        self.parts.media.set_hosts(peer, entry.hosts());
         for stale in std::mem::take(&mut entry.stale) {
             self.swarm.close_connection(stale);
         }

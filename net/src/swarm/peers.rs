@@ -1,7 +1,7 @@
 //! What is known of each device: where it may be, whether it is wanted, and how its streams are.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ahoy_base::{Moment, PeerId};
@@ -103,6 +103,11 @@ impl Peer {
     /// The best connection with it.
     pub(super) fn road(&self) -> Option<Road> {
         self.roads.iter().min_by_key(|road| road.relayed).copied()
+    }
+
+    /// Where it is met, nobody in between.
+    pub(super) fn hosts(&self) -> Vec<IpAddr> {
+        self.roads.iter().filter(|road| !road.relayed).map(|road| road.remote.ip().to_canonical()).collect()
     }
 
     /// Whether a connection to it is kept.

@@ -150,6 +150,8 @@ pub struct Agent {
     second_at: Moment,
     /// The peer is met through relays alone: it learns no address of ours.
     relays_alone: bool,
+    /// Hosts at which the peer is already met, until one of them was dialled.
+    likely: Vec<IpAddr>,
     outputs: VecDeque<PathOutput>,
 }
 
@@ -170,6 +172,7 @@ impl Agent {
             first_link_at: None,
             second_at: NEVER,
             relays_alone: false,
+            likely: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -212,6 +215,11 @@ impl Agent {
                 PathOutput::SeenAs(..) | PathOutput::Round => true,
             });
         }
+    }
+
+    /// Signalling reaches the peer at these hosts: an address there is dialled before it has answered.
+    pub fn set_likely(&mut self, hosts: Vec<IpAddr>) {
+        self.likely = hosts;
     }
 
     /// Begins a round, and tells the peer: a network changed, or a link fell silent.
@@ -279,6 +287,7 @@ impl Agent {
             self.second_at = NEVER;
         }
         if self.role == Role::Initiator {
+            self.dial_likely(now, links);
             self.dial_due(now, links);
         }
     }
@@ -383,6 +392,20 @@ impl Agent {
         self.paced_until = now + PACE;
     }
 
+    /// Once and first of all: no probe needs to show that a host is there which signalling reaches, and QUIC's own first
+    /// packet comes again if a NAT lets it through only after the peer's probes.
+    fn dial_likely(&mut self, now: Moment, links: &[SocketAddr]) {
+        if self.likely.is_empty() || self.remotes.is_empty() {
+            return;
+        }
+        let hosts = std::mem::take(&mut self.likely);
+        let best = self.remotes.iter_mut().find(|r| hosts.contains(&r.address.ip()));
+        if let (Some(best), true) = (best, links.is_empty()) {
+            best.dialled_at = Some(now);
+            self.outputs.push_back(PathOutput::Dial(best.address));
+        }
+    }
+
     /// Dials what answered and is missing: at first anything, then a second way.
     fn dial_due(&mut self, now: Moment, links: &[SocketAddr]) {
         self.remotes.iter_mut().filter(|r| links.contains(&r.address)).for_each(|r| r.linked = true);
@@ -392,8 +415,8 @@ impl Agent {
                 let in_vain = |dialled| answered.is_some_and(|at| at.since(dialled) > DIAL_ANEW);
                 r.dialled_at.is_some_and(|at| now.since(at) < DIAL_AGAIN && !in_vain(at))
             };
-            // A dial that led to a link is over: should the link die, nothing waits for it.
-            let open = |r: &&Remote| under_way(r) && !r.linked;
+            // A dial that led to a link is over: should the link die, nothing waits for it. Nor for one that nobody answered.
+            let open = |r: &&Remote| under_way(r) && !r.linked && r.proven.is_some();
             let dialled: Vec<SocketAddr> = self.remotes.iter().filter(open).map(|r| r.address).collect();
             let have: Vec<SocketAddr> = links.iter().copied().chain(dialled).collect();
             let direct: Vec<SocketAddr> = have.iter().copied().filter(|a| !is_relayed(*a)).collect();

@@ -479,6 +479,44 @@ fn a_link_that_dies_as_soon_as_it_stood_is_replaced_at_once() {
 }
 
 #[test]
+fn where_signalling_meets_the_peer_a_link_is_dialled_at_once_and_once() {
+    let now = Moment::from_millis(5);
+    let (met, other): (SocketAddr, SocketAddr) =
+        ("9.0.0.1:7".parse().unwrap(), "10.0.0.1:7".parse().unwrap());
+    let dials = |agent: &mut Agent| {
+        let all: Vec<_> = std::iter::from_fn(|| agent.poll()).collect();
+        all.into_iter().filter(|o| matches!(o, PathOutput::Dial(_))).collect::<Vec<_>>()
+    };
+    let first = |role, hosts: &[SocketAddr], links: &[SocketAddr]| {
+        let mut agent = Agent::new(role);
+        agent.set_likely(hosts.iter().map(SocketAddr::ip).collect());
+        agent.set_secret(now, &[3; 32]);
+        agent.learn(now, [other, met]);
+        agent.on_time(now, links);
+        let dialled = dials(&mut agent);
+        agent.on_time(now + Duration::from_millis(400), &[]);
+        assert_eq!(dials(&mut agent), [], "nothing has answered");
+        dialled
+    };
+    assert_eq!(first(Role::Initiator, &[met], &[]), [PathOutput::Dial(met)]);
+    // One side dials; never a host that signalling does not meet, nor beside a link that works.
+    assert_eq!(first(Role::Responder, &[met], &[]), []);
+    assert_eq!(first(Role::Initiator, &["9.0.0.2:7".parse().unwrap()], &[]), []);
+    assert_eq!(first(Role::Initiator, &[met], &[other]), []);
+}
+
+#[test]
+fn a_dial_that_nobody_answered_stands_in_nobodys_way() {
+    let mut world = World::new(1, &[PORT_RESTRICTED], &[PORT_RESTRICTED], 0);
+    let dead: SocketAddr = "9.9.9.9:9".parse().unwrap();
+    let now = world.now;
+    world.sides[0].agent.set_likely(vec![dead.ip()]);
+    world.sides[0].agent.learn(now, [dead]);
+    world.run(5 * ONE_WAY + Duration::from_millis(30));
+    assert!(world.has(0, false) || world.has(1, false), "no link after two round trips and a half");
+}
+
+#[test]
 fn strangers_get_no_answer_and_move_nothing() {
     let mut agent = Agent::new(Role::Responder);
     let now = Moment::from_millis(5);

@@ -23,7 +23,7 @@ mod voice;
 mod without_udp;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ahoy_base::{
@@ -113,6 +113,8 @@ pub enum Input<'a> {
     Handshake(&'a [u8]),
     /// Our media addresses changed.
     Candidates(Vec<SocketAddr>),
+    /// Signalling reaches the peer at these hosts, nobody in between.
+    PeerAt(Vec<IpAddr>),
     /// The person hides this device's addresses from the peer, or no longer.
     Exposure(Exposure),
     /// The network changed under us, or we slept: paths are looked for anew.
@@ -515,6 +517,7 @@ impl Session {
         match input {
             Input::Handshake(bytes) => self.on_handshake(now, bytes),
             Input::Candidates(ours) => self.on_candidates(ours),
+            Input::PeerAt(hosts) => self.paths.set_likely(hosts),
             Input::Exposure(exposure) => self.on_exposure(now, exposure),
             Input::NetworkChanged => self.look_for_paths(now),
             Input::Packet { from, bytes } => self.paths.on_packet(now, from, bytes),
