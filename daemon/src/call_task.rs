@@ -10,16 +10,15 @@ use ahoy_base::{
     Bitrate, CallId, EncodedAudio, EncodedVideo, LinkId, Moment, PeerId, VideoPlan, VideoRequest, VideoSize,
     VideoTrack,
 };
-use ahoy_net::{LentSplice, Link, Net, PathKind, PathPacket, RelayPath};
+use ahoy_net::{Link, Net, PathKind, PathPacket};
+use ahoy_net_core::path::relay::Lent;
 use ahoy_net_core::receive::ReceivedAudio;
 use ahoy_net_core::receive::wait_for_pictures;
 use ahoy_net_core::session::{
-    Exposure, Input, NewLink, Output, RelayOffer, Role, Session, SessionConfig, SessionEvent, SessionInfo,
-    SessionStats, VoicePlan,
+    Exposure, Input, NewLink, Output, Session, SessionConfig, SessionEvent, SessionInfo, SessionStats,
+    VoicePlan,
 };
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -49,14 +48,6 @@ const FIRST_PLAN: VideoPlan =
     VideoPlan { bitrate: Bitrate::kbps(300), size: VideoSize { width: 640, height: 360 }, frame_rate: 30 };
 /// Probes between socket and session: both sides ask sixteen addresses at 2 ms each.
 const MAX_PACKETS: usize = 64;
-/// Splices of relays: ours and one that the peer offers, with one of each to replace them.
-const MAX_RELAYS: usize = 4;
-/// Relays are asked this often at the beginning of a call…
-const RELAY_ROUNDS: u32 = 10;
-/// …one this long after the other…
-const RELAY_NEXT: Duration = Duration::from_millis(500);
-/// …with this pause: connections to them may just be coming up.
-const RELAY_PAUSE: Duration = Duration::from_secs(1);
 /// How often round trip times are read from QUIC and figures are published.
 const FIGURES_EVERY: Duration = Duration::from_millis(250);
 
@@ -142,17 +133,17 @@ impl CallTask {
         let (frames, frames_in) = mpsc::channel(MAX_FRAMES);
         let (plan_out, plan) = watch::channel(VoicePlan::FIRST);
         let (figures_out, figures) = watch::channel(Figures::default());
-        let (call, peer, role) = (config.call, config.remote, config.role);
+        let (call, peer) = (config.call, config.remote);
         let (link_events_out, link_events) = mpsc::channel(MAX_DATAGRAMS);
         let (packets_out, packets) = mpsc::channel(MAX_PACKETS);
         let driver = Driver {
             call,
             peer,
-            role,
             net,
             session: Session::new(clock::now(), config),
             links: BTreeMap::new(),
             relays: Vec::new(),
+            splices: BTreeMap::new(),
             packets: packets_out,
             jobs: JoinSet::new(),
             link_events: link_events_out,
@@ -211,12 +202,8 @@ enum LinkEvent {
     Hello(LinkId, Vec<u8>),
     Datagram(LinkId, Moment, Bytes),
     Closed(LinkId),
-    /// A relay lent us a splice.
-    Lent(LentSplice),
-    /// Our end of a splice is bound.
-    Bound(RelayPath),
-    /// A relay no longer answers; the address that stood for it.
-    RelayLost(SocketAddr),
+    /// What a relay that was asked for a splice lends.
+    RelayAnswer(PeerId, Option<(Lent, Vec<SocketAddr>)>),
 }
 
 /// What the task waits for.
@@ -230,12 +217,13 @@ struct Waiting {
 struct Driver {
     call: CallId,
     peer: PeerId,
-    role: Role,
     net: Net,
     session: Session,
     links: BTreeMap<LinkId, Link>,
-    /// Our ends of splices.
-    relays: Vec<RelayPath>,
+    /// The devices that lend splices, as the session knows them.
+    relays: Vec<PeerId>,
+    /// Relays by what stands for our ends of their splices.
+    splices: BTreeMap<SocketAddr, SocketAddr>,
     packets: mpsc::Sender<PathPacket>,
     jobs: JoinSet<()>,
     link_events: mpsc::Sender<LinkEvent>,
@@ -257,7 +245,7 @@ struct Driver {
 impl Driver {
     async fn run(mut self, mut waiting: Waiting, figures: watch::Sender<Figures>) {
         let mut every = tokio::time::interval(FIGURES_EVERY);
-        self.ask_relays();
+        self.know_relays();
         loop {
             let wake_at = self.drain().await;
             tokio::select! {
@@ -281,6 +269,7 @@ impl Driver {
                 _ = every.tick() => {
                     self.read_round_trips();
                     self.read_sound();
+                    self.know_relays();
                     let latest = Figures { stats: self.session.stats(), info: self.session.info() };
                     // Nobody looks while no page is open.
                     let _ = figures.send(latest);
@@ -383,72 +372,36 @@ impl Driver {
                     self.session.handle(clock::now(), Input::LinkDown { link });
                 }
             }
-            LinkEvent::Lent(splice) => {
-                self.bind(splice.near);
-                self.session.handle(clock::now(), Input::RelayLent(splice.far));
-            }
-            LinkEvent::Bound(path) => self.on_bound(path),
-            LinkEvent::RelayLost(address) => {
-                self.relays.retain(|path| path.address() != address);
-                self.ask_relays();
+            LinkEvent::RelayAnswer(relay, lent) => {
+                self.session.handle(clock::now(), Input::RelayAnswer { relay, lent });
             }
         }
     }
 
-    fn on_bound(&mut self, path: RelayPath) {
-        let (address, lost, events) = (path.address(), path.lost(), self.link_events.clone());
-        self.jobs.spawn(async move {
-            lost.await;
-            let _ = events.send(LinkEvent::RelayLost(address)).await;
-        });
-        self.relays.push(path);
-        let now = clock::now();
-        // The relay told where the world sees us.
-        self.session.handle(now, Input::Candidates(self.net.media_candidates()));
-        self.session.handle(now, Input::RelayBound(address));
+    /// Who lends splices may have changed.
+    fn know_relays(&mut self) {
+        let relays = self.net.relays();
+        if relays != self.relays {
+            self.relays.clone_from(&relays);
+            self.session.handle(clock::now(), Input::Relays(relays));
+        }
     }
 
-    /// Asks the relays we know, each a moment after the one before, until one lends us a splice: one that died says nothing for
-    /// seconds. One that carries something of this call already comes last, since both would die together.
-    fn ask_relays(&mut self) {
-        let (net, peer, role, events) = (self.net.clone(), self.peer, self.role, self.link_events.clone());
-        let used: Vec<SocketAddr> = self.relays.iter().filter_map(RelayPath::relay).collect();
-        self.jobs.spawn(async move {
-            for round in 0..RELAY_ROUNDS {
-                let mut relays = net.relays();
-                if role == Role::Responder {
-                    // From the other end of the same list: two relays are better than twice the same.
-                    relays.reverse();
-                }
-                let asked = relays.into_iter().filter(|relay| *relay != peer).zip(0..).map(|(relay, n)| {
-                    let (net, used) = (&net, &used);
-                    async move {
-                        tokio::time::sleep(RELAY_NEXT * n).await;
-                        let lent = net.ask_relay(relay).await;
-                        let lent =
-                            lent.inspect_err(|error| tracing::info!(?relay, %error, "no help from a relay"));
-                        lent.ok().filter(|s| round > 0 || !s.near.addresses.iter().any(|a| used.contains(a)))
-                    }
-                });
-                let mut asked: FuturesUnordered<_> = asked.collect();
-                while let Some(lent) = asked.next().await {
-                    if let Some(splice) = lent {
-                        return drop(events.send(LinkEvent::Lent(splice)).await);
-                    }
-                }
-                tokio::time::sleep(RELAY_PAUSE).await;
-            }
-        });
-    }
-
-    fn bind(&mut self, offer: RelayOffer) {
+    fn ask_relay(&mut self, relay: PeerId) {
         let (net, events) = (self.net.clone(), self.link_events.clone());
         self.jobs.spawn(async move {
-            match net.bind_relay(offer).await {
-                Ok(path) => drop(events.send(LinkEvent::Bound(path)).await),
-                Err(error) => tracing::info!(%error, "a relay is not used"),
-            }
+            let lent = net.ask_relay(relay).await;
+            let lent = lent.inspect_err(|error| tracing::info!(?relay, %error, "no help from a relay"));
+            let _ = events.send(LinkEvent::RelayAnswer(relay, lent.ok())).await;
         });
+    }
+
+    /// Somebody tells where the world sees us; what a relay sees, the peer learns.
+    fn seen_as(&mut self, by: SocketAddr, seen: SocketAddr) {
+        self.net.seen_as(by, seen);
+        if self.splices.values().any(|relay| *relay == by) {
+            self.session.handle(clock::now(), Input::Candidates(self.net.media_candidates()));
+        }
     }
 
     /// Carries out all the session wants and returns when it wants to be woken.
@@ -465,10 +418,16 @@ impl Driver {
                 Output::Tag(tag) => self.net.route(tag, self.packets.clone()),
                 Output::Packet { to, bytes } => self.net.send_packet(to, &bytes),
                 Output::Welcome(address) => self.net.welcome(address),
-                Output::SeenAs(by, seen) => self.net.seen_as(by, seen),
-                Output::UseRelay(offer) if self.relays.len() < MAX_RELAYS => self.bind(offer),
-                Output::UseRelay(_) => {}
-                Output::BindRelays => self.net.bind_relays_again(),
+                Output::SeenAs(by, seen) => self.seen_as(by, seen),
+                Output::AskRelay(relay) => self.ask_relay(relay),
+                Output::Splice { stands, id, relay } => {
+                    self.net.add_splice(stands, id, relay);
+                    self.splices.insert(stands, relay);
+                }
+                Output::SpliceGone(stands) => {
+                    self.net.remove_splice(stands);
+                    self.splices.remove(&stands);
+                }
                 Output::LinkHello { link, bytes } => self.send_hello(link, bytes),
                 Output::CloseLink { link, why } => {
                     if let Some(link) = self.links.remove(&link) {
@@ -639,6 +598,7 @@ impl Drop for Driver {
         for link in self.links.values() {
             link.close("the call is over");
         }
+        self.splices.keys().for_each(|stands| self.net.remove_splice(*stands));
     }
 }
 

@@ -26,9 +26,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ahoy_base::{Moment, PeerId};
-use ahoy_net_core::session::RelayOffer;
+use ahoy_net_core::path::relay::Lent;
 use futures::FutureExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use addresses::{is_global, is_loopback, is_relayed};
@@ -42,7 +42,7 @@ pub use libp2p::Multiaddr;
 pub use libp2p::multiaddr::Protocol;
 pub use link::{Link, LinkStats, MAX_HELLO, SendOutcome};
 pub use reach::{MAX_ROW, ReachConfig, Reached, RelayRole, decode_addresses, encode_addresses};
-pub use relay::{LentSplice, RelayAsk, RelayError, RelayPath};
+pub use relay::{RelayAsk, RelayError};
 pub use signalling::MAX_MESSAGE;
 pub use udp_socket::{PathPacket, PortStats};
 
@@ -180,8 +180,6 @@ pub struct Net {
     lanes: lanes::Lanes,
     streams: libp2p_stream::Control,
     lenders: swarm::Lenders,
-    /// Counts moments at which relays may not know us any more.
-    changed: Arc<watch::Sender<u64>>,
     mapping: Option<mapping::Mapping>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -241,17 +239,11 @@ pub async fn start(config: NetConfig) -> Result<(Net, mpsc::Receiver<NetEvent>),
             }
         }
     }));
-    let changed = Arc::new(watch::Sender::new(0));
     let changes = changes::Changes::new(config.clock, config.reach.wall_ms);
-    let told = Changed {
-        media: media.clone(),
-        mapping: mapping.clone(),
-        commands: commands.clone(),
-        count: changed.clone(),
-    };
+    let told = Changed { media: media.clone(), mapping: mapping.clone(), commands: commands.clone() };
     tasks.push(tokio::spawn(tell_changes(changes, told, events)));
     let tasks = Arc::new(Mutex::new(tasks));
-    Ok((Net { own, commands, outlets, media, lanes, streams, lenders, changed, mapping, tasks }, events_in))
+    Ok((Net { own, commands, outlets, media, lanes, streams, lenders, mapping, tasks }, events_in))
 }
 
 /// Who is told that the network changed, beside the node.
@@ -259,7 +251,6 @@ struct Changed {
     media: quic_endpoint::Media,
     mapping: Option<mapping::Mapping>,
     commands: mpsc::Sender<swarm::Command>,
-    count: Arc<watch::Sender<u64>>,
 }
 
 async fn tell_changes(mut changes: changes::Changes, told: Changed, events: mpsc::Sender<NetEvent>) {
@@ -267,7 +258,6 @@ async fn tell_changes(mut changes: changes::Changes, told: Changed, events: mpsc
         let change = changes.next().await;
         tracing::info!(?change, "the network changed");
         told.media.forget_seen();
-        told.count.send_modify(|n| *n += 1);
         if let Some(mapping) = &told.mapping {
             mapping.changed();
         }
@@ -405,29 +395,22 @@ impl Net {
         self.lenders.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
-    /// Asks `relay` to pass packets on between us and somebody.
+    /// Asks `relay` to pass packets on between us and somebody; what it lends, and where it is.
     ///
     /// # Errors
     /// When it refuses, or does not answer within 5 s.
-    pub async fn ask_relay(&self, relay: PeerId) -> Result<LentSplice, RelayError> {
+    pub async fn ask_relay(&self, relay: PeerId) -> Result<(Lent, Vec<SocketAddr>), RelayError> {
         relay::ask(self.streams.clone(), relay).await
     }
 
-    /// Binds all ends of splices again, at once: a NAT on the way may have forgotten us.
-    pub fn bind_relays_again(&self) {
-        self.changed.send_modify(|n| *n += 1);
+    /// From here on `stands` stands for splice `id` of the relay at `relay`: what is sent there goes through it.
+    pub fn add_splice(&self, stands: SocketAddr, id: [u8; 8], relay: SocketAddr) {
+        self.media.port().add_splice(stands, id, relay);
     }
 
-    /// Binds an end of a splice, ours or one that a peer offered.
-    ///
-    /// # Errors
-    /// When the relay does not answer within 3 s.
-    pub async fn bind_relay(&self, offer: RelayOffer) -> Result<RelayPath, RelayError> {
-        let path = relay::bind(self.media.port().clone(), offer, self.changed.subscribe()).await?;
-        if let (Some(relay), Some(seen)) = (path.relay(), path.seen()) {
-            self.media.seen_as(relay, seen);
-        }
-        Ok(path)
+    /// `stands` stands for nothing any more; what is sent there is lost.
+    pub fn remove_splice(&self, stands: SocketAddr) {
+        self.media.port().remove_splice(stands);
     }
 
     /// Where a peer may reach our media sockets, best first.

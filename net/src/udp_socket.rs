@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ahoy_base::Moment;
+use ahoy_net_core::path::is_relayed;
 use ahoy_net_core::path::packet::{self, PACKET, SPLICED, TAG};
 use ahoy_net_core::path::relay::{Relay, Verdict};
-use ahoy_net_core::path::{is_relayed, relayed};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
@@ -86,7 +86,6 @@ pub(crate) struct UdpPort {
     clock: fn() -> Moment,
     tables: Mutex<Tables>,
     next_socket: AtomicUsize,
-    next_splice: AtomicU64,
     /// When the newest batch came, in microseconds.
     batch_at: AtomicU64,
     unwelcome: AtomicU64,
@@ -108,7 +107,6 @@ impl UdpPort {
             clock,
             tables: Mutex::default(),
             next_socket: AtomicUsize::new(0),
-            next_splice: AtomicU64::new(1),
             batch_at: AtomicU64::new(0),
             unwelcome: AtomicU64::new(0),
             garbage: AtomicU64::new(0),
@@ -159,20 +157,11 @@ impl UdpPort {
         self.tables().hosts = hosts;
     }
 
-    /// An address that stands for splice `id` of the relay at `relay`.
-    pub(crate) fn add_splice(&self, id: [u8; TAG], relay: SocketAddr) -> SocketAddr {
-        let stands = relayed(self.next_splice.fetch_add(1, Ordering::Relaxed));
+    /// `stands` stands for splice `id` of the relay at `relay`.
+    pub(crate) fn add_splice(&self, stands: SocketAddr, id: [u8; TAG], relay: SocketAddr) {
         let mut tables = self.tables();
         tables.splices.insert(stands, Splice { id, relay: plain(relay) });
         tables.by_id.insert(id, stands);
-        stands
-    }
-
-    /// The relay of a splice has another address than was thought.
-    pub(crate) fn move_splice(&self, stands: SocketAddr, relay: SocketAddr) {
-        if let Some(splice) = self.tables().splices.get_mut(&stands) {
-            splice.relay = plain(relay);
-        }
     }
 
     /// Forgets a splice.

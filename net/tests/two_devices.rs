@@ -9,6 +9,8 @@ use ahoy_net::{
     LinkError, LinkSide, MAX_MESSAGE, Multiaddr, Net, NetConfig, NetEvent, PathKind, ReachConfig, RelayError,
     RelayRole, SendError, SendOutcome, Source, start,
 };
+use ahoy_net_core::path::splices::{SpliceOutput, Splices};
+use ahoy_net_core::session::{RelayOffer, Role};
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
@@ -223,6 +225,33 @@ async fn even_a_call_opens_the_port_to_nobody_but_whom_it_expects() {
     assert!(b.net.port_stats().unwelcome > 0);
 }
 
+/// Binds an end of a splice; what stands for it, and where the relay sees us.
+async fn hold(net: &Net, offer: RelayOffer) -> (SocketAddr, SocketAddr) {
+    let mut splices = Splices::new(Role::Initiator, net.peer_id());
+    let (packets_out, mut packets) = tokio::sync::mpsc::channel(8);
+    splices.on_offer(clock(), offer);
+    let held = async {
+        let mut seen_at = None;
+        loop {
+            splices.on_time(clock());
+            while let Some(output) = splices.poll() {
+                match output {
+                    SpliceOutput::Tag(tag) => net.route(tag, packets_out.clone()),
+                    SpliceOutput::Send(to, bytes) => net.send_packet(to, &bytes),
+                    SpliceOutput::Bound(stands, id, relay) => net.add_splice(stands, id, relay),
+                    SpliceOutput::SeenAs(_, seen) => seen_at = Some(seen),
+                    SpliceOutput::Live(stands) => return (stands, seen_at.unwrap()),
+                    other => panic!("{other:?}"),
+                }
+            }
+            if let Ok(Some(packet)) = timeout(Duration::from_millis(50), packets.recv()).await {
+                splices.on_packet(packet.at, packet.from, &packet.bytes);
+            }
+        }
+    };
+    timeout(FAILED, held).await.unwrap()
+}
+
 #[tokio::test]
 async fn two_devices_link_through_a_third_that_reads_nothing() {
     let (mut a, mut b, mut relay) =
@@ -246,15 +275,15 @@ async fn two_devices_link_through_a_third_that_reads_nothing() {
         .await;
     assert_eq!(peer, a.net.peer_id());
     ask.answer(true);
-    let splice = timeout(FAILED, asked).await.unwrap().unwrap().unwrap();
-    assert!(splice.limits.rate.as_bps() > 0);
-
-    let (end_a, end_b) =
-        (a.net.bind_relay(splice.near).await.unwrap(), b.net.bind_relay(splice.far).await.unwrap());
-    assert_eq!((end_a.seen(), end_b.seen()), (Some(a.media()), Some(b.media())));
+    let (lent, addresses) = timeout(FAILED, asked).await.unwrap().unwrap().unwrap();
+    assert!(lent.limits.rate.as_bps() > 0);
+    let end = |key| RelayOffer { addresses: addresses.clone(), id: lent.id, key };
+    let (end_a, seen_a) = hold(&a.net, end(lent.near)).await;
+    let (end_b, seen_b) = hold(&b.net, end(lent.far)).await;
+    assert_eq!((seen_a, seen_b), (a.media(), b.media()));
     b.net.arm(a.net.peer_id());
-    b.net.welcome(end_b.address());
-    let ab = a.net.dial_link(b.net.peer_id(), end_a.address()).await.unwrap();
+    b.net.welcome(end_b);
+    let ab = a.net.dial_link(b.net.peer_id(), end_a).await.unwrap();
     let ba = b.until(|e| if let NetEvent::LinkUp { link } = e { Some(link) } else { None }).await;
     assert_eq!((ab.kind(), ba.kind()), (PathKind::Relay, PathKind::Relay));
     assert_eq!((ab.remote(), ba.remote()), (relay.media(), relay.media()));
@@ -271,7 +300,7 @@ async fn two_devices_link_through_a_third_that_reads_nothing() {
     let ask = relay.until(|e| if let NetEvent::RelayAsked { ask, .. } = e { Some(ask) } else { None }).await;
     ask.answer(false);
     assert!(matches!(asked.await.unwrap(), Err(RelayError::Refused(_))));
-    drop(end_a);
-    let dial = timeout(Duration::from_millis(300), a.net.dial_link(b.net.peer_id(), end_b.address()));
+    a.net.remove_splice(end_a);
+    let dial = timeout(Duration::from_millis(300), a.net.dial_link(b.net.peer_id(), end_b));
     assert!(!matches!(dial.await, Ok(Ok(_))));
 }

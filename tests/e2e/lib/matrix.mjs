@@ -337,6 +337,24 @@ export const EVENTS = {
       return disturb(ann, bob, () => busiest.daemon.kill())
     },
   },
+  'two relays killed, five seconds apart': {
+    gap: 2_000,
+    async run(cell) {
+      const more = [await cell.anotherRelay(7), await cell.anotherRelay(8)]
+      const [ann, bob] = await couple(cell, 'symmetric', 'symmetric', more)
+      await talk(ann, bob)
+      await settles(ann, bob, 'relay')
+      await pause(3)
+      const [first] = await cell.busiest()
+      return disturb(ann, bob, async () => {
+        await first.daemon.kill()
+        await pause(4)
+        // To look takes a second.
+        const [second] = await cell.busiest()
+        await second.daemon.kill()
+      })
+    },
+  },
   'mapping forgotten, nothing stands by': {
     gap: 2_000,
     async run(cell) {

@@ -9,6 +9,7 @@
 pub mod nat;
 pub mod packet;
 pub mod relay;
+pub mod splices;
 #[cfg(test)]
 mod world;
 
@@ -51,6 +52,8 @@ const PACE: Duration = Duration::from_millis(2);
 const PROVEN_FOR: Duration = Duration::from_secs(3);
 /// A dial that led to no link is repeated after this; QUIC gives up after 5 s.
 const DIAL_AGAIN: Duration = Duration::from_secs(6);
+/// It counts as a link to come for so long; then another address may have its turn beside it.
+const DIAL_COUNTS: Duration = Duration::from_millis(1_500);
 /// And sooner if the address answered so long after it: then something is amiss with the dial alone.
 const DIAL_ANEW: Duration = Duration::from_secs(1);
 /// A link beside the first one is made this long after it: better answers may be under way.
@@ -122,6 +125,11 @@ impl Remote {
         if is_relayed(self.address) { PathKind::Relay } else { PathKind::Direct }
     }
 
+    /// It answered a moment ago.
+    fn is_fresh(&self, now: Moment) -> bool {
+        self.proven.is_some_and(|(at, _)| now.since(at) < PROVEN_FOR)
+    }
+
     fn ask_at(&self) -> Moment {
         TRIES.get(self.step).map_or(NEVER, |offset| self.round_at + *offset)
     }
@@ -148,6 +156,8 @@ pub struct Agent {
     first_link_at: Option<Moment>,
     /// When a second link is thought of.
     second_at: Moment,
+    /// When a dial has had its turn.
+    turn_at: Moment,
     /// The peer is met through relays alone: it learns no address of ours.
     relays_alone: bool,
     /// Hosts at which the peer is already met, until one of them was dialled.
@@ -171,6 +181,7 @@ impl Agent {
             paced_until: Moment::ZERO,
             first_link_at: None,
             second_at: NEVER,
+            turn_at: NEVER,
             relays_alone: false,
             likely: Vec::new(),
             outputs: VecDeque::new(),
@@ -203,6 +214,11 @@ impl Agent {
         if self.round_at.is_none() && self.keys.is_some() && !self.remotes.is_empty() {
             self.begin_round(now);
         }
+    }
+
+    /// Forgets an address: what it stood for is gone, or silent.
+    pub fn forget(&mut self, address: SocketAddr) {
+        self.remotes.retain(|remote| remote.address != address);
     }
 
     /// Whether the peer is met through relays alone. Nothing goes straight to it from then on, whatever it sends.
@@ -299,12 +315,19 @@ impl Agent {
         }
         let ask = self.remotes.iter().map(Remote::ask_at).min().unwrap_or(NEVER);
         let ask = if ask == NEVER { NEVER } else { ask.max(self.paced_until) };
-        ask.min(self.next_round_at).min(self.second_at)
+        ask.min(self.next_round_at).min(self.second_at).min(self.turn_at)
     }
 
     fn on_ask(&mut self, now: Moment, from: SocketAddr, packet: Packet) {
         self.add(now, from);
         self.welcome(now, from);
+        // Whoever asks after we stopped to is asked in turn (RFC 8445, 7.3.1.4): the way may have opened just now.
+        if let Some(remote) = self.remotes.iter_mut().find(|r| r.address == from)
+            && remote.step >= TRIES.len()
+            && !remote.is_fresh(now)
+        {
+            (remote.step, remote.round_at) = (0, now);
+        }
         if let Some(keys) = &self.keys {
             let answer = Packet { kind: Kind::Answer, seen: Some(from), ..packet };
             self.outputs.push_back(PathOutput::Send(from, answer.seal(&keys.ours)));
@@ -416,7 +439,10 @@ impl Agent {
                 r.dialled_at.is_some_and(|at| now.since(at) < DIAL_AGAIN && !in_vain(at))
             };
             // A dial that led to a link is over: should the link die, nothing waits for it. Nor for one that nobody answered.
-            let open = |r: &&Remote| under_way(r) && !r.linked && r.proven.is_some();
+            let recent = |r: &Remote| r.dialled_at.is_some_and(|at| now.since(at) < DIAL_COUNTS);
+            let open = |r: &&Remote| under_way(r) && recent(r) && !r.linked && r.proven.is_some();
+            let turns = self.remotes.iter().filter(open).filter_map(|r| r.dialled_at);
+            self.turn_at = turns.map(|at| at + DIAL_COUNTS).min().unwrap_or(NEVER);
             let dialled: Vec<SocketAddr> = self.remotes.iter().filter(open).map(|r| r.address).collect();
             let have: Vec<SocketAddr> = links.iter().copied().chain(dialled).collect();
             let direct: Vec<SocketAddr> = have.iter().copied().filter(|a| !is_relayed(*a)).collect();
@@ -430,11 +456,10 @@ impl Agent {
                     direct.is_empty() || (settled && direct.len() < MAX_DIRECT && other_way)
                 }
             };
-            let fresh = |r: &Remote| r.proven.is_some_and(|(at, _)| now.since(at) < PROVEN_FOR);
             let best = self
                 .remotes
                 .iter_mut()
-                .filter(|r| fresh(r) && !have.contains(&r.address) && !under_way(r) && wanted(r))
+                .filter(|r| r.is_fresh(now) && !have.contains(&r.address) && !under_way(r) && wanted(r))
                 .min_by_key(|r| (rank(r.address), r.proven.map(|(_, rtt)| rtt)));
             let Some(best) = best else { return };
             (best.dialled_at, best.linked) = (Some(now), false);

@@ -32,6 +32,8 @@ use ahoy_base::{
 };
 
 use crate::path::packet::{PACKET, TAG};
+use crate::path::relay::Lent;
+use crate::path::splices::{SpliceOutput, Splices};
 use crate::path::{Agent, PathOutput};
 use crate::seal::control::OpenError;
 use crate::seal::handshake::SUITE;
@@ -126,10 +128,15 @@ pub enum Input<'a> {
         /// All of it.
         bytes: &'a [u8],
     },
-    /// A relay lent us a splice; this is for the peer's end.
-    RelayLent(RelayOffer),
-    /// Our end of a splice is bound, and stood for by this address ([`crate::path::relayed`]).
-    RelayBound(SocketAddr),
+    /// The devices that lend splices now, all of them.
+    Relays(Vec<PeerId>),
+    /// What a relay answered to [`Output::AskRelay`]: a splice and where the relay is, or nothing.
+    RelayAnswer {
+        /// Which.
+        relay: PeerId,
+        /// What it lends.
+        lent: Option<(Lent, Vec<SocketAddr>)>,
+    },
     /// A link stands; its other end has proven to be the peer's device.
     LinkUp(NewLink),
     /// The hello of a link's other end.
@@ -222,10 +229,19 @@ pub enum Output {
     Welcome(SocketAddr),
     /// The peer, at the first address, sees us at the second.
     SeenAs(SocketAddr, SocketAddr),
-    /// Bind this end of a splice.
-    UseRelay(RelayOffer),
-    /// Bind all ends again, at once.
-    BindRelays,
+    /// Ask this relay for a splice; answered by [`Input::RelayAnswer`], in any case.
+    AskRelay(PeerId),
+    /// Our end of a splice is bound: an address stands for it from here on. Again if the relay has another address.
+    Splice {
+        /// What QUIC and probes are sent to.
+        stands: SocketAddr,
+        /// The splice.
+        id: [u8; TAG],
+        /// The relay.
+        relay: SocketAddr,
+    },
+    /// That address stands for nothing any more.
+    SpliceGone(SocketAddr),
     /// Say this on a link's first stream.
     LinkHello {
         /// Its number.
@@ -298,6 +314,8 @@ pub enum WakeReason {
     Liveness,
     /// The peer's addresses are asked.
     Probe,
+    /// A relay is asked, or told where we are.
+    Relay,
     /// A link without UDP is tried.
     Dial,
     /// A key is due to change, or waits for its ack.
@@ -438,8 +456,7 @@ pub struct Session {
     keys: Keys,
     links: Links,
     paths: Agent,
-    /// Offers that the peer was not told of yet: there are no keys to tell it under.
-    relays: Vec<RelayOffer>,
+    splices: Splices,
     sealer: Option<MediaSealer>,
     opener: MediaOpener,
     voice: Voice,
@@ -490,7 +507,7 @@ impl Session {
             candidates,
             links: Links::new(),
             paths,
-            relays: Vec::new(),
+            splices: Splices::new(role, config.remote),
             keys: Keys::new(now, config),
             sealer: None,
             opener: MediaOpener::default(),
@@ -520,10 +537,9 @@ impl Session {
             Input::PeerAt(hosts) => self.paths.set_likely(hosts),
             Input::Exposure(exposure) => self.on_exposure(now, exposure),
             Input::NetworkChanged => self.look_for_paths(now),
-            Input::Packet { from, bytes } => self.paths.on_packet(now, from, bytes),
-            Input::RelayLent(offer) if self.relays.len() < messages::MAX_RELAYS => self.relays.push(offer),
-            Input::RelayLent(_) => {}
-            Input::RelayBound(address) => self.paths.learn(now, [address]),
+            Input::Packet { from, bytes } => self.on_packet(now, from, bytes),
+            Input::Relays(relays) => self.splices.know(relays),
+            Input::RelayAnswer { relay, lent } => self.splices.on_answer(now, relay, lent),
             Input::LinkUp(new) => {
                 let hidden = self.exposure == Exposure::RelaysAlone && new.kind == PathKind::Direct;
                 let refused = if hidden { Some("our address is hidden") } else { self.links.add(now, new) };
@@ -600,6 +616,14 @@ impl Session {
             }
         }
         self.look_for_paths(now);
+    }
+
+    /// A relay answers a bind, or the peer a probe or asks one.
+    fn on_packet(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
+        if !self.splices.on_packet(now, from, bytes) {
+            self.splices.heard(from);
+            self.paths.on_packet(now, from, bytes);
+        }
     }
 
     fn on_handshake(&mut self, now: Moment, bytes: &[u8]) {
@@ -715,7 +739,7 @@ impl Session {
         // What stands for a splice of ours is nothing that the peer could know.
         self.paths.learn(now, control.candidates.into_iter().filter(|a| !crate::path::is_relayed(*a)));
         if self.exposure == Exposure::Straight {
-            control.relays.into_iter().for_each(|offer| self.outputs.push_back(Output::UseRelay(offer)));
+            control.relays.into_iter().for_each(|offer| self.splices.on_offer(now, offer));
         }
         if control.round {
             self.paths.on_round(now);
@@ -783,7 +807,7 @@ impl Session {
     /// A round of probes, and binds at relays: whatever fell silent, they may not know us where we are now.
     fn look_for_paths(&mut self, now: Moment) {
         self.paths.restart(now);
-        self.outputs.push_back(Output::BindRelays);
+        self.splices.bind_again(now);
     }
 
     /// Takes over what the reports say: how voice is sent from here on.
@@ -810,6 +834,34 @@ impl Session {
     fn send_everywhere(&mut self, now: Moment, control: &Control) {
         let links = self.links.admitted();
         links.into_iter().map(Some).chain([None]).for_each(|way| self.send_control(now, way, control));
+    }
+
+    /// Sees to it that relays are held, and tells the peer of them.
+    fn follow_splices(&mut self, now: Moment) {
+        self.splices.on_time(now);
+        while let Some(output) = self.splices.poll() {
+            match output {
+                SpliceOutput::Ask(relay) => self.outputs.push_back(Output::AskRelay(relay)),
+                SpliceOutput::Tag(tag) => self.outputs.push_back(Output::Tag(tag)),
+                SpliceOutput::Send(to, bytes) => self.outputs.push_back(Output::Packet { to, bytes }),
+                SpliceOutput::Bound(stands, id, relay) => {
+                    self.outputs.push_back(Output::Splice { stands, id, relay });
+                }
+                SpliceOutput::Live(stands) => self.paths.learn(now, [stands]),
+                SpliceOutput::Silent(stands) => self.paths.forget(stands),
+                SpliceOutput::Gone(stands) => {
+                    self.paths.forget(stands);
+                    self.outputs.push_back(Output::SpliceGone(stands));
+                }
+                SpliceOutput::SeenAs(by, seen) => self.outputs.push_back(Output::SeenAs(by, seen)),
+            }
+        }
+        if self.phase != Phase::Securing {
+            let relays = self.splices.offers_due(now);
+            for relays in relays.chunks(messages::MAX_RELAYS) {
+                self.send_everywhere(now, &Control { relays: relays.to_vec(), ..Control::default() });
+            }
+        }
     }
 
     /// Looks for paths, and does what that takes.
@@ -895,10 +947,6 @@ impl Session {
         if let Some(candidates) = self.keys.candidates_to_tell() {
             self.send_everywhere(now, &Control { candidates, ..Control::default() });
         }
-        if self.phase != Phase::Securing && !self.relays.is_empty() {
-            let relays = std::mem::take(&mut self.relays);
-            self.send_everywhere(now, &Control { relays, ..Control::default() });
-        }
         while let Some((header, sealed)) = self.voice.take_due(now) {
             self.stats.audio_again += 1;
             self.send_media(now, header, &sealed);
@@ -916,8 +964,9 @@ impl Session {
         self.follow_path(now);
         if self.links.newly_silent(now) {
             // Its relay may be gone: it is asked, and another one if it does not answer.
-            self.outputs.push_back(Output::BindRelays);
+            self.splices.bind_again(now);
         }
+        self.follow_splices(now);
         self.follow_agent(now);
         let quiet = self.links.quiet(now);
         if !quiet.is_empty()
@@ -969,6 +1018,7 @@ impl Session {
             (alive, WakeReason::KeepAlive),
             (liveness, WakeReason::Liveness),
             (self.paths.due(), WakeReason::Probe),
+            (self.splices.due(self.phase != Phase::Securing), WakeReason::Relay),
             (self.links.dial_at(), WakeReason::Dial),
             (self.voice.due().unwrap_or(NEVER), WakeReason::Again),
             (self.links.report_at(), WakeReason::Report),

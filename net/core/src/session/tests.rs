@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 use super::*;
+use crate::path::packet::{Kind, Packet};
+use crate::path::relay::{Relay, Verdict};
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 
@@ -40,11 +42,22 @@ struct Pair {
     asked: Vec<(usize, SocketAddr)>,
     /// Whose port takes links from where.
     welcomed: Vec<(usize, SocketAddr)>,
-    offered: [Vec<RelayOffer>; 2],
-    last_packet: [Vec<u8>; 2],
+    /// Who asked which relay for a splice.
+    relays_asked: Vec<(usize, PeerId)>,
+    /// What stands for the bound ends of each.
+    stands: [Vec<SocketAddr>; 2],
+    last_ask: [Vec<u8>; 2],
+    /// Answers binds, and passes nothing on.
+    relay: Relay,
 }
 
+/// A device that lends splices, and where it is.
+const RELAY: PeerId = PeerId::from_public_key([77; 32]);
+const AT_RELAY: &str = "9.9.9.9:9";
+
 enum Air {
+    Lent(PeerId, Lent),
+    Bound([u8; PACKET]),
     Handshake(Vec<u8>),
     Hello(Vec<u8>),
     Datagram(Vec<u8>),
@@ -106,8 +119,10 @@ impl Pair {
             link_up: false,
             asked: Vec::new(),
             welcomed: Vec::new(),
-            offered: [Vec::new(), Vec::new()],
-            last_packet: [Vec::new(), Vec::new()],
+            relays_asked: Vec::new(),
+            stands: [Vec::new(), Vec::new()],
+            last_ask: [Vec::new(), Vec::new()],
+            relay: Relay::new(now),
         }
     }
 
@@ -122,16 +137,30 @@ impl Pair {
                     }
                 }
                 Output::DialWithoutUdp(kind) => self.without_udp.push((who, kind)),
+                Output::Packet { to, bytes } if to == AT_RELAY.parse().unwrap() => {
+                    let verdict = self.relay.on_packet(self.now, host(who), &bytes);
+                    let Verdict::Reply(bound) = verdict else { panic!("the relay knows no such bind") };
+                    self.send(who, Air::Bound(bound));
+                }
                 Output::Packet { to, bytes } => {
                     self.asked.push((who, to));
-                    self.last_packet[who] = bytes.to_vec();
+                    if Packet::parse(&bytes).is_some_and(|packet| packet.kind == Kind::Ask) {
+                        self.last_ask[who] = bytes.to_vec();
+                    }
                     if self.path && to == host(other) {
                         self.send(other, Air::Packet(bytes.to_vec()));
                     }
                 }
                 Output::Welcome(from) => self.welcomed.push((who, from)),
-                Output::Tag(_) | Output::SeenAs(..) | Output::BindRelays => {}
-                Output::UseRelay(offer) => self.offered[who].push(offer),
+                Output::Tag(_) | Output::SeenAs(..) | Output::SpliceGone(_) => {}
+                Output::AskRelay(relay) => {
+                    self.relays_asked.push((who, relay));
+                    let seed = std::array::from_fn(|n| n as u8 ^ self.relays_asked.len() as u8);
+                    let owner = PeerId::from_public_key([who as u8; 32]);
+                    let lent = self.relay.lend(self.now, owner, &seed).unwrap();
+                    self.send(who, Air::Lent(relay, lent));
+                }
+                Output::Splice { stands, .. } => self.stands[who].push(stands),
                 Output::Dial(address) => {
                     assert_eq!((who, address), (0, host(1)), "the initiator dials what answered");
                     self.dials += 1;
@@ -207,6 +236,11 @@ impl Pair {
             if arrival <= next {
                 let (_, (to, what)) = self.air.pop_first().unwrap();
                 let input = match &what {
+                    Air::Lent(relay, lent) => {
+                        let lent = Some((lent.clone(), vec![AT_RELAY.parse().unwrap()]));
+                        Input::RelayAnswer { relay: *relay, lent }
+                    }
+                    Air::Bound(bytes) => Input::Packet { from: AT_RELAY.parse().unwrap(), bytes },
                     Air::Handshake(bytes) => Input::Handshake(bytes),
                     Air::Hello(bytes) => Input::LinkHello { link: LINK, bytes },
                     Air::Datagram(bytes) => Input::Datagram { link: LINK, bytes },
@@ -522,20 +556,24 @@ fn changed_addresses_are_told() {
 }
 
 #[test]
-fn a_relay_is_offered_once_there_are_keys_and_what_stands_for_it_is_asked() {
+fn a_relay_is_asked_and_offered_once_there_are_keys_and_what_stands_for_it_is_asked() {
     let mut pair = Pair::new(21);
-    let offer = RelayOffer { addresses: vec!["9.9.9.9:9".parse().unwrap()], id: [3; 8], key: [1; 32] };
-    pair.sessions[1].handle(pair.now, Input::RelayLent(offer.clone()));
+    pair.input(1, Input::Relays(vec![identity(1).peer, RELAY]));
     pair.run(Duration::from_millis(200));
-    assert_eq!(pair.offered[0], std::slice::from_ref(&offer));
-    let splice = crate::path::relayed(5);
-    pair.input(0, Input::RelayBound(splice));
-    assert!(pair.asked_at(splice));
+    assert_eq!(
+        pair.relays_asked,
+        [(1, RELAY)],
+        "the peer is no relay for its own call, and one is asked once"
+    );
+    for who in [0, 1] {
+        assert_eq!(pair.stands[who].len(), 1, "both hold an end");
+        assert!(pair.asked.contains(&(who, pair.stands[who][0])));
+    }
     // A later one goes over the link too, should signalling be gone.
     pair.stream = false;
-    pair.input(1, Input::RelayLent(RelayOffer { id: [3, 1, 1, 1, 1, 1, 1, 1], ..offer }));
-    pair.run(Duration::from_millis(50));
-    assert_eq!(pair.offered[0].len(), 2);
+    pair.input(0, Input::Relays(vec![RELAY]));
+    pair.run(Duration::from_secs(1));
+    assert_eq!((pair.stands[0].len(), pair.stands[1].len()), (2, 2), "each has one of its own");
     // What the peer says is not taken for a splice of ours.
     pair.asked.clear();
     pair.input(1, Input::Candidates(vec![crate::path::relayed(6)]));
@@ -602,11 +640,6 @@ fn sealed_frames_are_the_published_vectors() {
     assert_eq!(lines.next(), None);
 }
 
-/// Where one side stands for a splice of a relay.
-fn splice(who: usize) -> SocketAddr {
-    crate::path::relayed(who as u64 + 1)
-}
-
 #[test]
 fn nothing_goes_straight_to_a_peer_whom_our_address_is_hidden_from() {
     for hider in [0, 1] {
@@ -625,19 +658,17 @@ fn nothing_goes_straight_to_a_peer_whom_our_address_is_hidden_from() {
         assert_eq!(pair.asked, []);
 
         // A relay of theirs may be their own machine; one of ours is used, by both.
-        let offer = RelayOffer { addresses: vec![host(other)], id: [3; 8], key: [8; 32] };
-        pair.input(other, Input::RelayLent(offer.clone()));
-        pair.input(hider, Input::RelayLent(offer.clone()));
+        pair.input(other, Input::Relays(vec![RELAY]));
         pair.run(Duration::from_millis(100));
-        assert_eq!((&pair.offered[hider], &pair.offered[other]), (&vec![], &vec![offer]));
-        for who in [0, 1] {
-            pair.input(who, Input::RelayBound(splice(who)));
-        }
-        pair.run(Duration::from_millis(5));
-        assert!(pair.asked.contains(&(hider, splice(hider))) && pair.asked.contains(&(other, splice(other))));
+        assert_eq!((pair.stands[hider].len(), pair.stands[other].len()), (0, 1));
+        pair.input(hider, Input::Relays(vec![RELAY]));
+        pair.run(Duration::from_millis(100));
+        assert_eq!((pair.stands[hider].len(), pair.stands[other].len()), (1, 2));
+        let splice = [0, 1].map(|who| *pair.stands[who].last().unwrap());
+        assert!(pair.asked.contains(&(hider, splice[hider])) && pair.asked.contains(&(other, splice[other])));
 
         // What asks us over the relay is answered there; the same question from their own address is not.
-        let ask = pair.last_packet[other].clone();
+        let ask = pair.last_ask[other].clone();
         pair.asked.clear();
         pair.sessions[hider].handle(pair.now, Input::Packet { from: host(other), bytes: &ask });
         pair.settle();
@@ -646,9 +677,9 @@ fn nothing_goes_straight_to_a_peer_whom_our_address_is_hidden_from() {
             "{:?}",
             pair.welcomed
         );
-        pair.sessions[hider].handle(pair.now, Input::Packet { from: splice(hider), bytes: &ask });
+        pair.sessions[hider].handle(pair.now, Input::Packet { from: splice[hider], bytes: &ask });
         pair.settle();
-        assert_eq!(pair.welcomed, [(hider, splice(hider))]);
+        assert_eq!(pair.welcomed, [(hider, splice[hider])]);
         pair.run(Duration::from_secs(30));
         let straight: Vec<_> = pair.asked.iter().filter(|(_, to)| !crate::path::is_relayed(*to)).collect();
         assert_eq!(straight, Vec::<&(usize, SocketAddr)>::new());
