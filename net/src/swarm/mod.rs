@@ -335,6 +335,7 @@ impl Driver {
                     self.parts.media.set_hosts(peer, entry.hosts());
                 }
                 if num_established == 0 {
+                    self.parts.media.set_hosts(peer, Vec::new());
                     self.on_disconnected(peer);
                 }
             }
