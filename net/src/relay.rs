@@ -19,6 +19,7 @@ use crate::signalling::{read_message, write_message};
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ahoy/relay/1");
 /// How long a relay may take to answer; a dial may come before it.
 const ASK_TIME: Duration = Duration::from_secs(5);
+
 /// Why there is no splice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

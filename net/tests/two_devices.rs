@@ -217,6 +217,23 @@ async fn another_device_than_expected_is_refused_on_both_sides() {
 }
 
 #[tokio::test]
+async fn whom_signalling_meets_is_let_in_from_there_and_only_while_it_is_expected() {
+    let (mut a, mut b) = introduced().await;
+    let (in_a, in_b) = (a.net.peer_id(), b.net.peer_id());
+    a.net.connect(in_b);
+    b.net.connect(in_a);
+    a.up().await;
+    b.up().await;
+    assert_eq!(a.net.hosts(in_b)[0], b.media().ip());
+    let dial = || timeout(Duration::from_millis(600), a.net.dial_link(in_b, b.media()));
+    assert!(!matches!(dial().await, Ok(Ok(_))), "no call");
+    b.net.arm(in_a);
+    assert!(timeout(FAILED, a.net.dial_link(in_b, b.media())).await.unwrap().is_ok());
+    b.net.disarm(in_a);
+    assert!(!matches!(dial().await, Ok(Ok(_))), "the call is over");
+}
+
+#[tokio::test]
 async fn even_a_call_opens_the_port_to_nobody_but_whom_it_expects() {
     let (a, b) = (device(1).await, device(2).await);
     b.net.arm(a.net.peer_id());

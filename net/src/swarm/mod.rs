@@ -330,12 +330,14 @@ impl Driver {
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
                 let Some(peer) = from_libp2p(&peer_id) else { return };
-                if let Some(entry) = self.peers.get_mut(peer) {
-                    entry.left((self.clock)(), connection_id);
-                    self.parts.media.set_hosts(peer, entry.hosts());
-                }
+                let now = (self.clock)();
+                // One that was forgotten meanwhile leaves no hosts behind.
+                let hosts = self.peers.get_mut(peer).map(|entry| {
+                    entry.left(now, connection_id);
+                    entry.hosts()
+                });
+                self.parts.media.set_hosts(peer, hosts.unwrap_or_default());
                 if num_established == 0 {
-                    self.parts.media.set_hosts(peer, Vec::new());
                     self.on_disconnected(peer);
                 }
             }
