@@ -13,6 +13,9 @@ impl Moment {
     /// The start of the clock.
     pub const ZERO: Moment = Moment(0);
 
+    /// The moment that never comes.
+    pub const NEVER: Moment = Moment(u64::MAX);
+
     /// Makes a moment from microseconds since the clock's start.
     pub const fn from_micros(us: u64) -> Moment {
         Moment(us)

@@ -604,7 +604,7 @@ impl Drop for Driver {
 
 /// Waits until `at` on our clock; for ever at the end of time.
 pub(crate) async fn sleep_until(at: Moment) {
-    if at == Moment::from_micros(u64::MAX) {
+    if at == Moment::NEVER {
         std::future::pending::<()>().await;
     }
     tokio::time::sleep(at.since(clock::now())).await;

@@ -199,15 +199,12 @@ pub enum Output {
     },
     /// Nothing more to do until `at`, because of `why`. Always last.
     Wake {
-        /// When; [`NEVER`] if nothing is due.
+        /// When; [`Moment::NEVER`] if nothing is due.
         at: Moment,
         /// Why, so that a busy loop explains itself.
         why: WakeReason,
     },
 }
-
-/// The moment that never comes.
-pub const NEVER: Moment = Moment::from_micros(u64::MAX);
 
 /// Why a wake-up is due.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -24,8 +24,8 @@ pub use call_state::{
 };
 pub use calls::{AutoAnswer, Calls, CallsConfig, MAX_LIVE};
 pub use door::{
-    Alert, CallEvent, Command, CommandError, Input, NEVER, Output, Ring, SessionCommand, Standing,
-    Transaction, WakeReason,
+    Alert, CallEvent, Command, CommandError, Input, Output, Ring, SessionCommand, Standing, Transaction,
+    WakeReason,
 };
 pub use echo_test::{EchoTest, Microphone, SoundFault};
 pub use end::{EndReason, Failure, Outcome};

@@ -3,8 +3,6 @@
 //! At least once, in order: of each call only the oldest message is on its way, so the receiver never sees a later one
 //! first and may drop what is older than what it knows. Almost always there is just one, so this costs no round trip.
 //! Resends only while a stream to the device is up; a new stream starts over at once.
-
-use crate::door::NEVER;
 use crate::stored::StoredMessage;
 use ahoy_base::{CallId, MessageId, Moment, PeerId};
 use ahoy_net_core::wire::signal::{Envelope, Signal};
@@ -175,7 +173,7 @@ impl Outbox {
     /// When the next copy is to go.
     pub(crate) fn due_at(&self, up: &BTreeSet<PeerId>) -> Moment {
         let heads = self.heads(up);
-        heads.into_iter().filter_map(|i| self.waiting.get(i)?.resend_at).min().unwrap_or(NEVER)
+        heads.into_iter().filter_map(|i| self.waiting.get(i)?.resend_at).min().unwrap_or(Moment::NEVER)
     }
 
     /// Indices of the oldest message of each call to each device that is up.
@@ -232,7 +230,7 @@ mod tests {
         assert!(outbox.acked(PeerId::from_public_key([3; 32]), MessageId::from_bytes([1; 16])).is_none());
         assert!(outbox.acked(BOB, MessageId::from_bytes([1; 16])).is_some());
         assert!(outbox.take_due(Moment::from_millis(1_000_000), &up).is_empty());
-        assert_eq!(outbox.due_at(&up), NEVER);
+        assert_eq!(outbox.due_at(&up), Moment::NEVER);
     }
 
     #[test]
@@ -250,7 +248,7 @@ mod tests {
         let mut outbox = Outbox::default();
         let _ = outbox.add(BOB, offer(1));
         assert!(outbox.take_due(Moment::ZERO, &BTreeSet::new()).is_empty());
-        assert_eq!(outbox.due_at(&BTreeSet::new()), NEVER);
+        assert_eq!(outbox.due_at(&BTreeSet::new()), Moment::NEVER);
         let up = BTreeSet::from([BOB]);
         assert_eq!(ids(outbox.take_due(Moment::ZERO, &up)), [1]);
         assert!(outbox.take_due(Moment::ZERO, &up).is_empty());

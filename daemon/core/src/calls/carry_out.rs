@@ -3,7 +3,7 @@
 use super::{Calls, MAX_ENDED, MAX_SHOWN_ENDED};
 use crate::call::{Beginning, Call, Direction};
 use crate::call_state::{Action, CallState, Event, SessionStatus};
-use crate::door::{CallEvent, CommandError, NEVER, Output, Ring, SessionCommand, WakeReason};
+use crate::door::{CallEvent, CommandError, Output, Ring, SessionCommand, WakeReason};
 use crate::end::EndReason;
 use ahoy_base::{CallId, MessageId, Moment, PeerId};
 use ahoy_net_core::session::Role;
@@ -271,10 +271,11 @@ impl Calls {
         let states =
             self.calls.values().filter_map(|c| c.state.due_at()).map(|at| (at, WakeReason::StateDue));
         let beats = self.calls.values().filter_map(Call::heartbeat_at).map(|at| (at, WakeReason::Heartbeat));
-        let resend = Some((self.outbox.due_at(&self.up), WakeReason::Resend)).filter(|(at, _)| *at < NEVER);
+        let resend =
+            Some((self.outbox.due_at(&self.up), WakeReason::Resend)).filter(|(at, _)| *at < Moment::NEVER);
         let notices =
             self.calls.values().filter_map(Call::notice_until).map(|at| (at, WakeReason::NoticeDue));
-        states.chain(beats).chain(resend).chain(notices).min().unwrap_or((NEVER, WakeReason::Nothing))
+        states.chain(beats).chain(resend).chain(notices).min().unwrap_or((Moment::NEVER, WakeReason::Nothing))
     }
 
     pub(super) fn live(&self) -> Vec<CallId> {

@@ -28,8 +28,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 /// How far behind a gateway's clock may be before it has restarted (RFC 6886, 3.6).
 const EPOCH_SLACK: u64 = 2;
-/// The moment that never comes.
-const NEVER: Moment = Moment::from_micros(u64::MAX);
 
 /// How a gateway is asked; the first is tried first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -392,8 +390,9 @@ impl Mapper {
     }
 
     fn due(&self) -> Moment {
-        let expiry = self.ports.values().filter_map(|e| e.mapped.map(|m| m.until)).min().unwrap_or(NEVER);
-        let ask = self.ports.values().map(|e| e.due).min().unwrap_or(NEVER);
+        let expiry =
+            self.ports.values().filter_map(|e| e.mapped.map(|m| m.until)).min().unwrap_or(Moment::NEVER);
+        let ask = self.ports.values().map(|e| e.due).min().unwrap_or(Moment::NEVER);
         let may_ask = self.gateway.is_some() && self.asking.is_none();
         if may_ask { expiry.min(ask.max(self.paused_until)) } else { expiry }
     }

@@ -68,8 +68,6 @@ const MAX_REMOTES: usize = 32;
 const MAX_ASKED: usize = 16;
 /// The peer's address is vouched for again after this.
 const WELCOME_EVERY: Duration = Duration::from_secs(10);
-/// The moment that never comes.
-const NEVER: Moment = Moment::from_micros(u64::MAX);
 /// Addresses that stand for a splice of a relay (RFC 4193; the 40 bits are "ahoy" and a zero). They are on no wire.
 const RELAYED: [u8; 6] = [0xfd, b'a', b'h', b'o', b'y', 0];
 
@@ -131,7 +129,7 @@ impl Remote {
     }
 
     fn ask_at(&self) -> Moment {
-        TRIES.get(self.step).map_or(NEVER, |offset| self.round_at + *offset)
+        TRIES.get(self.step).map_or(Moment::NEVER, |offset| self.round_at + *offset)
     }
 }
 
@@ -177,11 +175,11 @@ impl Agent {
             round_at: None,
             rounds: 0,
             pause: FIRST_PAUSE,
-            next_round_at: NEVER,
+            next_round_at: Moment::NEVER,
             paced_until: Moment::ZERO,
             first_link_at: None,
-            second_at: NEVER,
-            turn_at: NEVER,
+            second_at: Moment::NEVER,
+            turn_at: Moment::NEVER,
             relays_alone: false,
             likely: Vec::new(),
             outputs: VecDeque::new(),
@@ -280,13 +278,13 @@ impl Agent {
         let direct = links.iter().any(|a| !is_relayed(*a));
         if now >= self.next_round_at {
             if direct {
-                self.next_round_at = NEVER;
+                self.next_round_at = Moment::NEVER;
             } else {
                 self.begin_round(now);
                 self.outputs.push_back(PathOutput::Round);
             }
         }
-        if !direct && self.next_round_at == NEVER && self.round_at.is_some() {
+        if !direct && self.next_round_at == Moment::NEVER && self.round_at.is_some() {
             self.next_round_at = now + self.pause;
         }
         // As long as there is no link at all nobody pauses.
@@ -295,12 +293,12 @@ impl Agent {
         }
         self.ask_due(now);
         match (links.is_empty(), self.first_link_at) {
-            (true, _) => (self.first_link_at, self.second_at) = (None, NEVER),
+            (true, _) => (self.first_link_at, self.second_at) = (None, Moment::NEVER),
             (false, None) => (self.first_link_at, self.second_at) = (Some(now), now + SECOND_AFTER),
             (false, Some(_)) => {}
         }
         if now >= self.second_at {
-            self.second_at = NEVER;
+            self.second_at = Moment::NEVER;
         }
         if self.role == Role::Initiator {
             self.dial_likely(now, links);
@@ -311,10 +309,10 @@ impl Agent {
     /// When [`Agent::on_time`] has something to do next.
     pub fn due(&self) -> Moment {
         if self.keys.is_none() {
-            return NEVER;
+            return Moment::NEVER;
         }
-        let ask = self.remotes.iter().map(Remote::ask_at).min().unwrap_or(NEVER);
-        let ask = if ask == NEVER { NEVER } else { ask.max(self.paced_until) };
+        let ask = self.remotes.iter().map(Remote::ask_at).min().unwrap_or(Moment::NEVER);
+        let ask = if ask == Moment::NEVER { Moment::NEVER } else { ask.max(self.paced_until) };
         ask.min(self.next_round_at).min(self.second_at).min(self.turn_at)
     }
 
@@ -442,7 +440,7 @@ impl Agent {
             let recent = |r: &Remote| r.dialled_at.is_some_and(|at| now.since(at) < DIAL_COUNTS);
             let open = |r: &&Remote| under_way(r) && recent(r) && !r.linked && r.proven.is_some();
             let turns = self.remotes.iter().filter(open).filter_map(|r| r.dialled_at);
-            self.turn_at = turns.map(|at| at + DIAL_COUNTS).min().unwrap_or(NEVER);
+            self.turn_at = turns.map(|at| at + DIAL_COUNTS).min().unwrap_or(Moment::NEVER);
             let dialled: Vec<SocketAddr> = self.remotes.iter().filter(open).map(|r| r.address).collect();
             let have: Vec<SocketAddr> = links.iter().copied().chain(dialled).collect();
             let direct: Vec<SocketAddr> = have.iter().copied().filter(|a| !is_relayed(*a)).collect();

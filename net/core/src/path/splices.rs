@@ -47,8 +47,6 @@ const FORGOTTEN: Duration = Duration::from_secs(28);
 const TELL_AGAIN: Duration = Duration::from_millis(400);
 /// …so often.
 const TELLS: u32 = 12;
-/// The moment that never comes.
-const NEVER: Moment = Moment::from_micros(u64::MAX);
 
 /// Something to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,7 +105,7 @@ impl End {
         match (self.relay, self.asked_at) {
             (None, _) => self.began + NEVER_BOUND,
             (Some(_), Some(at)) => at + FORGOTTEN,
-            (Some(_), None) => NEVER,
+            (Some(_), None) => Moment::NEVER,
         }
     }
 
@@ -267,14 +265,15 @@ impl Splices {
     pub fn due(&self, telling: bool) -> Moment {
         let now = self.now;
         let end = |end: &End| {
-            let tell = if telling && end.ours.is_some() && end.tells < TELLS { end.tell_at } else { NEVER };
+            let tell =
+                if telling && end.ours.is_some() && end.tells < TELLS { end.tell_at } else { Moment::NEVER };
             let silent = match end.asked_at {
                 Some(at) if end.is_hopeful(now) => at + end.patience(),
-                Some(_) | None => NEVER,
+                Some(_) | None => Moment::NEVER,
             };
             end.bind_at.min(end.over_at()).min(tell).min(silent)
         };
-        let ends = self.ends.iter().map(end).min().unwrap_or(NEVER);
+        let ends = self.ends.iter().map(end).min().unwrap_or(Moment::NEVER);
         ends.min(self.asking_at(now))
     }
 
@@ -372,7 +371,7 @@ impl Splices {
     fn asking_at(&self, now: Moment) -> Moment {
         let wants = self.wants(now);
         let soonest = match wants {
-            Wants::Nothing => return NEVER,
+            Wants::Nothing => return Moment::NEVER,
             Wants::Another => self.ask_at.max(self.their_turn),
             Wants::Any => self.ask_at,
         };
@@ -382,7 +381,7 @@ impl Splices {
             Some(lender) => Some(lender.not_before),
             None => Some(Moment::ZERO),
         });
-        may.min().map_or(NEVER, |at| at.max(soonest))
+        may.min().map_or(Moment::NEVER, |at| at.max(soonest))
     }
 
     fn ask_due(&mut self, now: Moment) {

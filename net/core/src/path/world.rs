@@ -325,8 +325,8 @@ impl World {
             self.drain();
             let due = self.sides.iter().map(|s| s.agent.due()).min().unwrap();
             let due = if due <= self.now { self.now + PACE } else { due };
-            let arrival = self.air.first_key_value().map_or(NEVER, |((at, _), _)| *at);
-            let round = self.rounds.first().map_or(NEVER, |(at, _)| *at);
+            let arrival = self.air.first_key_value().map_or(Moment::NEVER, |((at, _), _)| *at);
+            let round = self.rounds.first().map_or(Moment::NEVER, |(at, _)| *at);
             let next = due.min(arrival).min(round);
             if next > end {
                 self.now = end;

@@ -8,8 +8,7 @@ use ahoy_base::Moment;
 
 use super::messages::Announcement;
 use super::{
-    DropReason, HANDSHAKE_TIME, KEY_LIFE, KEY_RESEND, NEVER, RefusedReason, SESSION_LIFE, SessionConfig,
-    WakeReason,
+    DropReason, HANDSHAKE_TIME, KEY_LIFE, KEY_RESEND, RefusedReason, SESSION_LIFE, SessionConfig, WakeReason,
 };
 use crate::seal::Random;
 use crate::seal::control::{ControlSeal, OpenError};
@@ -105,10 +104,10 @@ impl Keys {
             first_hash: None,
             last_hash: [0; 32],
             failures: 0,
-            renew_at: NEVER,
+            renew_at: Moment::NEVER,
             link_secret,
             own_key,
-            change_key_at: NEVER,
+            change_key_at: Moment::NEVER,
             waiting_key: None,
             candidates_changed: false,
             outputs: VecDeque::new(),
@@ -249,17 +248,18 @@ impl Keys {
     }
 
     pub(super) fn due(&self) -> (Moment, WakeReason) {
-        let give_up = if self.first_hash.is_none() { self.started_at + HANDSHAKE_TIME } else { NEVER };
+        let give_up =
+            if self.first_hash.is_none() { self.started_at + HANDSHAKE_TIME } else { Moment::NEVER };
         let resend = match (&self.under_way, self.config.role) {
             (Some(u), Role::Initiator) => u.resend_at.min(u.give_up_at),
             (Some(u), Role::Responder) => u.give_up_at,
             (None, Role::Initiator) => self.renew_at,
-            (None, Role::Responder) => NEVER,
+            (None, Role::Responder) => Moment::NEVER,
         };
         let key = if self.current.is_some() {
             self.waiting_key.as_ref().map_or(self.change_key_at, |(_, at)| (*at).min(self.change_key_at))
         } else {
-            NEVER
+            Moment::NEVER
         };
         let handshake = (give_up.min(resend), WakeReason::Handshake);
         handshake.min((key, WakeReason::Key))
@@ -407,7 +407,7 @@ impl Keys {
         self.previous = old.map(|old| (old, now + OLD_KEY));
         self.first_hash.get_or_insert(agreed.hash);
         self.last_hash = agreed.hash;
-        self.renew_at = if self.config.role == Role::Initiator { now + SESSION_LIFE } else { NEVER };
+        self.renew_at = if self.config.role == Role::Initiator { now + SESSION_LIFE } else { Moment::NEVER };
         self.outputs.push_back(KeysOutput::Secured);
     }
 

@@ -9,7 +9,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::without_udp::WithoutUdp;
-use super::{KEEP_ALIVE, LOST_AFTER, NEVER, Output};
+use super::{KEEP_ALIVE, LOST_AFTER, Output};
 use crate::seal::handshake::Role;
 use crate::transport::{Arrived, Loss, Losses, RateController, RateFigures, SendLog, Weather};
 use crate::wire::datagram::Report;
@@ -382,7 +382,7 @@ impl Links {
 
     /// When the next sign of life is due.
     pub(super) fn speak_at(&self) -> Moment {
-        self.links.values().filter(|l| l.admitted).map(Link::speak_at).min().unwrap_or(NEVER)
+        self.links.values().filter(|l| l.admitted).map(Link::speak_at).min().unwrap_or(Moment::NEVER)
     }
 
     /// The peer tells what came over a link.
@@ -453,7 +453,7 @@ impl Links {
     /// When the next report is due.
     pub(super) fn report_at(&self) -> Moment {
         let due = self.links.values().filter(|l| l.admitted).filter_map(|l| l.arrived.due()).min();
-        due.unwrap_or(NEVER)
+        due.unwrap_or(Moment::NEVER)
     }
 
     pub(super) fn admitted(&self) -> Vec<LinkId> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ahoy_base::{Bitrate, EncodedVideo, LinkId, Moment, VideoPlan, VideoSize, VideoTrack};
 
 use super::messages::{Control, PictureState};
-use super::{DropReason, NEVER, OUTSIDE, Output, Role, Session, SessionEvent, other, slot};
+use super::{DropReason, OUTSIDE, Output, Role, Session, SessionEvent, other, slot};
 use crate::receive::Transit;
 use crate::seal::control::OpenError;
 use crate::seal::media::SenderKey;
@@ -156,7 +156,7 @@ impl Pictures {
             voice: Transit::default(),
             said: 0,
             heard: 0,
-            say_at: NEVER,
+            say_at: Moment::NEVER,
             their_serial: 0,
             trickled: now,
             framed: now,
@@ -373,7 +373,7 @@ impl Session {
     pub(super) fn on_picture_ack(&mut self, serial: u32) {
         self.pictures.heard = self.pictures.heard.max(serial.min(self.pictures.said));
         if self.pictures.heard == self.pictures.said {
-            self.pictures.say_at = NEVER;
+            self.pictures.say_at = Moment::NEVER;
         }
     }
 
@@ -389,7 +389,7 @@ impl Session {
     /// When that is due again.
     pub(super) fn pictures_due(&self) -> Moment {
         let p = &self.pictures;
-        let say = if self.keys.is_secured() { p.say_at } else { NEVER };
+        let say = if self.keys.is_secured() { p.say_at } else { Moment::NEVER };
         let theirs = p.theirs.values().filter_map(|theirs| theirs.incoming.due());
         let theirs = if p.watching { theirs.min() } else { None };
         let send = match (self.links.chosen(), &p.probe) {
@@ -398,7 +398,7 @@ impl Session {
             (Some(chosen), None) if self.links.may_send(chosen.id) => p.pacer.due(self.pace()),
             (Some(_), None) => p.pacer.due(self.pace()).map(|at| at.max(p.trickled + self.trickle())),
         };
-        [Some(say), theirs, send].into_iter().flatten().min().unwrap_or(NEVER)
+        [Some(say), theirs, send].into_iter().flatten().min().unwrap_or(Moment::NEVER)
     }
 
     fn say_tracks(&mut self, now: Moment) {

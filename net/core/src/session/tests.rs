@@ -2,8 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 use super::*;
-use crate::path::packet::{Kind, Packet};
-use crate::path::relay::{Relay, Verdict};
+use crate::path::packet::{Kind, PACKET, Packet};
+use crate::path::relay::{Lent, Relay, Verdict};
+use ahoy_base::{CallId, EncodedVideo, PeerId, VideoPlan, VideoRequest, VideoTrack};
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 
@@ -213,7 +214,7 @@ impl Pair {
 
     fn settle(&mut self) -> Moment {
         // Twice, since one side's outputs may be the other's link.
-        let mut wake = NEVER;
+        let mut wake = Moment::NEVER;
         for _ in 0..2 {
             wake = self.drain(0).min(self.drain(1));
         }
@@ -226,7 +227,7 @@ impl Pair {
         loop {
             let wake = self.settle();
             assert!(wake > self.now, "a session wants to be woken in the past");
-            let arrival = self.air.first_key_value().map_or(NEVER, |((at, _), _)| *at);
+            let arrival = self.air.first_key_value().map_or(Moment::NEVER, |((at, _), _)| *at);
             let next = wake.min(arrival);
             if next > end {
                 self.now = end;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ahoy_base::Moment;
 
-use super::{NEVER, PathKind};
+use super::PathKind;
 
 /// What is tried how long after the keys are agreed and no path lives, and again as often after the last.
 const TRIES: [(Duration, PathKind); 2] =
@@ -42,7 +42,7 @@ impl WithoutUdp {
     /// When something is to be tried next.
     pub(super) fn at(&self) -> Moment {
         let after = TRIES.get(self.next).map(|(after, _)| *after);
-        self.round.zip(after).map_or(NEVER, |(began, after)| began + after)
+        self.round.zip(after).map_or(Moment::NEVER, |(began, after)| began + after)
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn tcp_is_tried_first_then_circuits_then_both_again_until_a_path_lives() {
         let mut tries = WithoutUdp::default();
-        assert_eq!((tries.at(), tries.due(at(100))), (NEVER, None));
+        assert_eq!((tries.at(), tries.due(at(100))), (Moment::NEVER, None));
         let mut seen = Vec::new();
         for ms in (100..16_000).step_by(50) {
             seen.extend(tries.due(at(ms)).map(|kind| (ms, kind)));
@@ -69,6 +69,6 @@ mod tests {
             [(900, tcp), (2_100, circuit), (6_900, tcp), (8_100, circuit), (12_900, tcp), (14_100, circuit)]
         );
         tries.rest();
-        assert_eq!(tries.at(), NEVER);
+        assert_eq!(tries.at(), Moment::NEVER);
     }
 }

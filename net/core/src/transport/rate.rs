@@ -893,7 +893,7 @@ mod tests {
                     rate.probing(sent, number, number.saturating_add(3), Bitrate::kbps(500));
                     let fate = Fate { number, sent, bytes: usize::MAX / 2_000, arrived };
                     rate.learn(sent, &[fate, Fate { arrived: None, ..fate }], Some(Duration::MAX));
-                    rate.on_time(Moment::from_micros(u64::MAX), 1);
+                    rate.on_time(Moment::NEVER, 1);
                     rate.marked(sent);
                     assert!(rate.target().as_bps() >= 24_000);
                 }
