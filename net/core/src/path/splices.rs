@@ -427,3 +427,7 @@ enum Wants {
     /// A splice of our own, if need be of a relay that lent one to the peer.
     Any,
 }
+
+#[cfg(test)]
+#[path = "splices_tests.rs"]
+mod tests;
